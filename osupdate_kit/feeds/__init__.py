@@ -1,0 +1,1 @@
+"""Facts from elsewhere: Apple's release catalogue, inventory files."""

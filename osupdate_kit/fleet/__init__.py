@@ -1,0 +1,1 @@
+"""Who we have, and whom we mean."""

@@ -1,0 +1,1 @@
+"""Apple's words, byte for byte."""

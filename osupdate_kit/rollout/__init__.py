@@ -1,0 +1,1 @@
+"""What we intend, what happened, what it means."""

@@ -1,0 +1,1 @@
+"""One module per MDM server: its API and its webhook format together."""
