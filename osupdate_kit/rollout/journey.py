@@ -1,0 +1,103 @@
+"""Journey: one row per rollout and device, the newest state and what stands beside it; and the member it belongs to."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from osupdate_kit.fleet.devices import DeviceKey
+
+
+class Instrument(StrEnum):
+    COMMAND = "command"
+    DECLARATION = "declaration"
+    NONE = "none"
+
+
+class Armed(StrEnum):
+    """May this device still install because of us?"""
+
+    NO = ""
+    ON_SERVER = "on the server"
+    ON_DEVICE = "on the device"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One device of a plan, frozen with its verdict."""
+
+    key: DeviceKey
+    udid: str = ""
+    serial: str = ""
+    platform: str = ""
+    os_version: str = ""  # at planning
+    time_zone: str = ""
+    site: str = ""
+    ring: str = ""
+    wave: str = ""
+    instrument: Instrument = Instrument.NONE
+    barrier: str = ""  # first reason, when barred
+    reason: str = ""  # all reasons in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journey:
+    """What the events of one device add up to in one rollout. Rebuilt exactly by replaying the events (I7)."""
+
+    rollout: int
+    key: DeviceKey
+    state: str  # as read off the facts with an open window; waiting and attention are laid over it when it is shown
+    armed: Armed = Armed.NO
+    regressed: bool = False
+    ready: bool = False  # the download is there
+    os_version: str = ""  # newest reported
+    action_asked: str = ""
+    action_returned: str = ""
+    deferrals_used: int | None = None
+    deferrals_remaining: int | None = None
+    failure: str = ""  # class of the newest failure
+    failure_text: str = ""
+    commands_sent: int = 0
+    progress_at: int = 0  # newest evidence of progress, our clock
+    updated_at: int = 0  # newest evidence, our clock
+
+
+class RolloutStatus(StrEnum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    HALTED = "halted"
+    CANCELLED = "cancelled"
+    ENDED = "ended"
+
+
+class OutboxStatus(StrEnum):
+    INTENDED = "intended"
+    WITHDRAWN = "withdrawn"
+    SENDING = "sending"  # on the wire, or perhaps: after a crash the outcome is unknown
+    UNKNOWN = "unknown"  # no answer came
+    QUEUED = "queued"
+    REFUSED = "refused"
+    PUSHED = "pushed"
+
+
+class OutboxKind(StrEnum):
+    STEP = "step"  # a ScheduleOSUpdate
+    QUERY = "query"
+    PUSH = "push"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """One intention for one device: a command, or a push without one."""
+
+    id: int = 0
+    key: DeviceKey
+    rollout: int
+    kind: OutboxKind
+    request_type: str = ""
+    role: int = 0  # of a step: 1 first, 2 install
+    command: str = ""  # canonical JSON of the request; equal text = one call may serve both
+    status: OutboxStatus = OutboxStatus.INTENDED
+    command_uuid: str = ""
+    created_at: int = 0
+    not_before: int = 0
+    gate: int = 0  # of a push that knocks: the opening of the window it knocks in
+    attempts: int = 0
