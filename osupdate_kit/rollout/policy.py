@@ -1,0 +1,51 @@
+"""How patient the engine is, and which steps a platform takes. Pure values; settings fill them."""
+
+from dataclasses import dataclass
+
+from osupdate_kit.protocol.terms import InstallAction
+
+MINUTE = 60_000_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cadences:
+    """Waiting times. Each is measured on our own clock, from when we knew to now."""
+
+    query_every_hours: float = 24
+    query_timeout_hours: float = 6
+    push_again_minutes: float = 30
+    progress_query_minutes: float = 30
+    doubt_query_minutes: float = 10
+    retry_backoff_minutes: float = 60
+    silent_after_hours: float = 72
+    stalled_after_hours: float = 48
+    scan_wait_minutes: float = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """The one or two ScheduleOSUpdate steps of a platform, and how often each may be tried.
+
+    Two steps: the first brings the download, the second installs. One step installs, or (NotifyOnly, DownloadOnly) does what
+    it can and is an end of its own.
+    """
+
+    actions: tuple[InstallAction, ...]
+    tries: int = 3
+
+    @property
+    def first(self) -> InstallAction | None:
+        """The step before the install, if there is one."""
+        return self.actions[0] if len(self.actions) == 2 or not self.actions[0].can_install else None
+
+    @property
+    def install(self) -> InstallAction | None:
+        return self.actions[-1] if self.actions[-1].can_install else None
+
+    def action(self, role: int) -> InstallAction | None:
+        return self.first if role == FIRST else self.install
+
+
+FIRST, INSTALL = 1, 2  # the role of a step

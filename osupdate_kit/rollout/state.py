@@ -1,0 +1,555 @@
+"""Facts, their join, and the lines that read a state off them.
+
+Knows what one device's evidence adds up to. Every cell of `Facts` is a maximum, a union, or the newest by the server's clock, so
+order and repeats of the evidence cannot matter (I7). Leaves to `engine.py` what is done next, and to `shown.py` what time adds.
+"""
+
+import json
+from collections.abc import Iterator
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple
+
+from osupdate_kit.protocol.terms import InstallAction, RequestType
+from osupdate_kit.rollout.events import EventKind, RolloutEvent
+from osupdate_kit.rollout.journey import Armed
+from osupdate_kit.rollout.policy import FIRST, INSTALL, Steps
+
+
+class State(StrEnum):
+    """Closed list; every device of a rollout is in exactly one (design: States)."""
+
+    BARRED = "barred"
+    HELD = "held"
+    KNOCKING = "knocking"
+    QUEUED = "queued"
+    NOT_NOW = "not_now"
+    LISTING = "listing"
+    SCHEDULED = "scheduled"
+    DOWNLOADING = "downloading"
+    DOWNLOADED = "downloaded"
+    DEFERRED = "deferred"
+    INSTALLING = "installing"
+    VERIFYING = "verifying"
+    SILENT = "silent"
+    STALLED = "stalled"
+    DONE = "done"
+    NOTIFIED = "notified"
+    DOWNLOADED_END = "downloaded_end"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+ENDS = frozenset({State.BARRED, State.DONE, State.NOTIFIED, State.DOWNLOADED_END, State.FAILED, State.EXPIRED})
+ATTENTION = frozenset({State.SILENT, State.STALLED, State.UNKNOWN})
+
+
+class Box(IntEnum):
+    """How far an intention came on its way to the server. A later word wins; *queued* is a proof and wins over all."""
+
+    INTENDED = 0
+    SENDING = 1  # on the wire or perhaps on the server
+    WITHDRAWN = 2
+    REFUSED = 3
+    QUEUED = 4
+
+
+class Answer(IntEnum):
+    """The device's answer to a step. The later name wins: *Acknowledged* is the most careful reading."""
+
+    NONE = 0
+    NOT_NOW = 1
+    FAILED = 2
+    NEEDS_DOWNLOAD = 3
+    NO_UPDATE = 4
+    ACKNOWLEDGED = 5
+
+
+class Look(IntEnum):
+    """What OSUpdateStatus saw; of two answers at one instant the later name wins."""
+
+    NOTHING = 0
+    LOADING = 1
+    READY = 2
+    INSTALLING = 3
+
+
+class Step(NamedTuple):
+    """One ScheduleOSUpdate of ours, by its outbox row."""
+
+    rollout: int
+    role: int = 0
+    action: str = ""
+    box: int = Box.INTENDED
+    answer: int = Answer.NONE
+    queued_at: int = 0  # no later than this by the server's clock; 0 = not known
+    returned: str = ""  # the InstallAction that the device names in its answer
+    failed_at: int = 0  # our clock, newest
+    lasting: bool = False  # a failure that no retry can mend
+    dead: bool = False  # declared so by a person
+
+    @property
+    def installs(self) -> bool:
+        """May it start an install? What the device says it does counts as well as what it was asked."""
+        return any(InstallAction(a).can_install for a in (self.action, self.returned) if a)
+
+    @property
+    def perhaps_sent(self) -> bool:
+        return self.box in (Box.SENDING, Box.QUEUED)
+
+    @property
+    def counts(self) -> bool:
+        """Is it one of the tries? What was withdrawn before it was sent is none."""
+        return self.box != Box.WITHDRAWN
+
+    def join(self, other: "Step") -> "Step":
+        return Step(
+            self.rollout or other.rollout,
+            max(self.role, other.role),
+            max(self.action, other.action),
+            max(self.box, other.box),
+            max(self.answer, other.answer),
+            max(self.queued_at, other.queued_at),
+            max(self.returned, other.returned),
+            max(self.failed_at, other.failed_at),
+            self.lasting or other.lasting,
+            self.dead or other.dead,
+        )
+
+
+class Asked(NamedTuple):
+    """The newest query of one type: its outbox row, our time, and the rollout it was asked for."""
+
+    outbox: int = 0
+    at: int = 0
+    rollout: int = 0
+
+
+class Seen(NamedTuple):
+    """What OSUpdateStatus said, newest by the server's clock."""
+
+    at: int = 0
+    look: int = Look.NOTHING
+    share: float = 0.0  # of the download, 0–1
+
+
+class Version(NamedTuple):
+    """What DeviceInformation said, newest by the server's clock."""
+
+    at: int = 0
+    os_version: str = ""
+    build: str = ""
+    supplemental_build: str = ""
+    extra: str = ""
+
+
+class Deferrals(NamedTuple):
+    at: int = 0
+    most: int = 0
+    remaining: int = 0
+    next_install_at: int = 0
+
+
+class Moment(NamedTuple):
+    """An instant by the server's clock, and when we knew."""
+
+    at: int = 0
+    known_at: int = 0
+
+
+class Knock(NamedTuple):
+    """The push of one window: which opening of it, and the server's time of the first push (0 = not known)."""
+
+    gate: int = 0
+    pushed_at: int = 0
+
+    def join(self, other: "Knock") -> "Knock":
+        if self.gate != other.gate:
+            return max(self, other)
+        known = [k.pushed_at for k in (self, other) if k.pushed_at]
+        return Knock(self.gate, min(known, default=0))
+
+
+class Failure(NamedTuple):
+    """The newest failure, for people."""
+
+    at: int = 0
+    kind: str = ""
+    text: str = ""
+
+
+class Item(NamedTuple):
+    """One entry of AvailableOSUpdates that matters to us."""
+
+    product_key: str
+    version: str
+    build: str
+
+
+class Listed(NamedTuple):
+    at: int = 0
+    items: tuple[Item, ...] = ()
+
+
+class Facts(NamedTuple):
+    """What is known of one device, over all rollouts."""
+
+    steps: dict[int, Step] = {}
+    asked: dict[str, Asked] = {}
+    answered: dict[str, Asked] = {}
+    seen: Seen = Seen()
+    version: Version = Version()
+    needs_download_at: int = 0
+    doubt: Moment = Moment()
+    foreign_at: int = 0
+    cleared_at: int = 0
+    proven: frozenset[int] = frozenset()  # rollouts whose target was reported
+    knock: Knock = Knock()
+    pushed_at: int = 0  # newest push of any kind, our clock
+    idle_at: int = 0
+    listed: Listed = Listed()
+    enrolled_at: int = 0
+    checked_out_at: int = 0
+    deferrals: Deferrals = Deferrals()
+    failure: Failure = Failure()
+    progress: Moment = Moment()  # `at`: how far (a rank), `known_at`: since when
+    contact_at: int = 0  # newest evidence from the device, our clock
+
+    # --- read off ---
+
+    @property
+    def looked_at(self) -> int:
+        """Since when we know what goes on: both queries answered, or the device said that nothing is downloaded."""
+        return max(min(self.seen.at, self.version.at), self.needs_download_at)
+
+    @property
+    def in_doubt(self) -> bool:
+        return self.doubt.at > self.looked_at
+
+    @property
+    def installing(self) -> bool:
+        return self.seen.look == Look.INSTALLING and self.seen.at >= self.needs_download_at
+
+    @property
+    def ready(self) -> bool:
+        return self.seen.look == Look.READY and self.seen.at >= self.needs_download_at
+
+    @property
+    def loading(self) -> bool:
+        return self.seen.look == Look.LOADING and self.seen.at >= self.needs_download_at
+
+    @property
+    def unresolved(self) -> bool:
+        """Something happened after which only a query tells whether an install is in progress; or one is."""
+        return self.installing or self.in_doubt
+
+    def is_open(self, step: Step) -> bool:
+        """Sent or perhaps sent, and no final answer: it may be on the server."""
+        if not step.perhaps_sent or step.answer > Answer.NOT_NOW or step.dead:
+            return False
+        return not self.cleared_at > step.queued_at > 0
+
+    def open_steps(self) -> list[Step]:
+        return [step for step in self.steps.values() if self.is_open(step)]
+
+    @property
+    def accepted(self) -> bool:
+        """A device that has acknowledged an install step is not asked again, until the target shows or a person decides."""
+        return any(
+            s.answer == Answer.ACKNOWLEDGED and s.role == INSTALL and s.installs and not self._over(s)
+            for s in self.steps.values()
+        )
+
+    def _over(self, step: Step) -> bool:
+        return step.dead or step.rollout in self.proven
+
+    @property
+    def on_server(self) -> bool:
+        """May the server still hand out a step of ours that can install?"""
+        return any(step.installs and self.is_open(step) for step in self.steps.values())
+
+    @property
+    def armed(self) -> Armed:
+        """Sent or perhaps sent, can install, not refused by an Error or "no update", target not reported."""
+        armed = [
+            step
+            for step in self.steps.values()
+            if step.installs and step.perhaps_sent and not self._over(step) and step.answer in _ARMED
+        ]
+        if not armed:
+            return Armed.NO
+        return Armed.ON_DEVICE if any(s.answer == Answer.ACKNOWLEDGED for s in armed) else Armed.ON_SERVER
+
+    def of_rollout(self, rollout: int) -> Iterator[Step]:
+        return (step for step in self.steps.values() if step.rollout == rollout)
+
+    def used_up(self, rollout: int, role: int, tries: int) -> bool:
+        mine = [step for step in self.of_rollout(rollout) if step.role == role and step.counts]
+        return len(mine) >= tries or any(step.lasting for step in mine)
+
+    def knocked(self, gate: int) -> int:
+        """0 not pushed in this window · 1 pushed · 2 seen since, by an Idle the server made after the push."""
+        if not gate or self.knock.gate != gate:
+            return 0
+        return 2 if self.idle_at > self.knock.pushed_at > 0 else 1
+
+    def open_query(self, rollout: int) -> Asked | None:
+        """The newest question of this rollout without an answer."""
+        waiting = [a for t, a in self.asked.items() if a.rollout == rollout and a.outbox > self._answered(t)]
+        return max(waiting, default=None)
+
+    def _answered(self, request_type: str) -> int:
+        return self.answered[request_type].outbox if request_type in self.answered else 0
+
+    @property
+    def gone(self) -> bool:
+        return self.checked_out_at > self.enrolled_at
+
+    # --- kept ---
+
+    def to_json(self) -> str:
+        return json.dumps(self._replace(proven=sorted(self.proven)), separators=(",", ":"))  # type: ignore[arg-type]
+
+    @classmethod
+    def from_json(cls, text: str) -> "Facts":
+        if not text:
+            return cls()
+        c: list[Any] = json.loads(text)
+        return cls(
+            {int(k): Step(*v) for k, v in c[0].items()},
+            {k: Asked(*v) for k, v in c[1].items()},
+            {k: Asked(*v) for k, v in c[2].items()},
+            Seen(*c[3]),
+            Version(*c[4]),
+            c[5],
+            Moment(*c[6]),
+            c[7],
+            c[8],
+            frozenset(c[9]),
+            Knock(*c[10]),
+            c[11],
+            c[12],
+            Listed(c[13][0], tuple(Item(*i) for i in c[13][1])),
+            c[14],
+            c[15],
+            Deferrals(*c[16]),
+            Failure(*c[17]),
+            Moment(*c[18]),
+            c[19],
+        )
+
+
+_ARMED = (Answer.NONE, Answer.NOT_NOW, Answer.ACKNOWLEDGED)
+
+# --- The fold ---------------------------------------------------------------------------------------------------------
+
+_BOXES = {
+    EventKind.INTENDED: Box.INTENDED,
+    EventKind.WITHDRAWN: Box.WITHDRAWN,
+    EventKind.SENDING: Box.SENDING,
+    EventKind.REFUSED: Box.REFUSED,
+    EventKind.QUEUED: Box.QUEUED,
+    EventKind.ANSWERED: Box.QUEUED,  # an answer to a UUID implies that it was queued
+}
+_ANSWERS = {
+    "not_now": Answer.NOT_NOW,
+    "failed": Answer.FAILED,
+    "needs_download": Answer.NEEDS_DOWNLOAD,
+    "no_update": Answer.NO_UPDATE,
+    "acknowledged": Answer.ACKNOWLEDGED,
+}
+_LOOKS = {"nothing": Look.NOTHING, "loading": Look.LOADING, "ready": Look.READY, "installing": Look.INSTALLING}
+_FROM_DEVICE = frozenset(
+    {
+        EventKind.ANSWERED, EventKind.FOREIGN, EventKind.IDLE, EventKind.AUTHENTICATED,
+        EventKind.ENROLLED, EventKind.CHECKED_OUT,
+    }
+)  # fmt: skip
+
+
+def fold(facts: Facts, event: RolloutEvent) -> Facts:
+    """Join one event in. Commutative, associative, idempotent."""
+    kind = event.kind
+    if kind in _FROM_DEVICE and event.recorded_at > facts.contact_at:
+        facts = facts._replace(contact_at=event.recorded_at)
+    if kind is EventKind.IDLE:
+        return facts._replace(idle_at=max(facts.idle_at, event.server_at))
+    if kind is EventKind.AUTHENTICATED:
+        return facts._replace(
+            cleared_at=max(facts.cleared_at, event.server_at),
+            enrolled_at=max(facts.enrolled_at, event.server_at),
+            doubt=max(facts.doubt, Moment(event.server_at, event.recorded_at)),
+        )
+    if kind is EventKind.ENROLLED:
+        return facts._replace(enrolled_at=max(facts.enrolled_at, event.server_at))
+    if kind is EventKind.CHECKED_OUT:
+        return facts._replace(checked_out_at=max(facts.checked_out_at, event.server_at))
+    if kind is EventKind.FOREIGN:
+        return facts._replace(
+            foreign_at=max(facts.foreign_at, event.server_at),
+            doubt=max(facts.doubt, Moment(event.server_at, event.recorded_at)),
+        )
+    of = event.evidence.get("of")
+    if of == "push":
+        return _fold_push(facts, event)
+    if of == "step":
+        facts = _fold_step(facts, event)
+    elif of == "query":
+        facts = _fold_query(facts, event)
+    return _fold_words(facts, event) if kind is EventKind.ANSWERED else facts
+
+
+def _fold_push(facts: Facts, event: RolloutEvent) -> Facts:
+    if event.kind not in (EventKind.SENDING, EventKind.PUSHED):
+        return facts
+    gate: Any = event.evidence.get("gate", 0)
+    pushed_at = event.server_at if event.kind is EventKind.PUSHED else 0
+    if event.kind is EventKind.SENDING:
+        facts = facts._replace(pushed_at=max(facts.pushed_at, event.recorded_at))
+    return facts._replace(knock=facts.knock.join(Knock(gate, pushed_at))) if gate else facts
+
+
+def _fold_step(facts: Facts, event: RolloutEvent) -> Facts:
+    words: Any = event.evidence
+    answer = _ANSWERS.get(words.get("answer", ""), Answer.NONE)
+    news = Step(
+        event.rollout,
+        words["role"],
+        words["action"],
+        _BOXES.get(event.kind, Box.INTENDED),
+        answer,
+        event.server_at if event.kind is EventKind.QUEUED else 0,
+        words.get("returned", ""),
+        event.recorded_at if answer == Answer.FAILED or event.kind is EventKind.REFUSED else 0,
+        bool(words.get("lasting")),
+        event.kind is EventKind.ABANDONED,
+    )
+    known = facts.steps.get(event.outbox)
+    step = news.join(known) if known else news
+    steps = {**facts.steps, event.outbox: step}
+    if event.kind is EventKind.ANSWERED and (
+        answer == Answer.NO_UPDATE or (answer in (Answer.FAILED, Answer.ACKNOWLEDGED) and news.installs)
+    ):
+        return facts._replace(steps=steps, doubt=max(facts.doubt, Moment(event.server_at, event.recorded_at)))
+    if answer == Answer.NEEDS_DOWNLOAD:
+        return facts._replace(steps=steps, needs_download_at=max(facts.needs_download_at, event.server_at))
+    return facts._replace(steps=steps)
+
+
+def _fold_query(facts: Facts, event: RolloutEvent) -> Facts:
+    request_type = str(event.evidence["type"])
+    news = Asked(event.outbox, event.recorded_at, event.rollout)
+    if event.kind is EventKind.ANSWERED and event.evidence.get("answer") != "not_now":
+        newest = max(facts.answered.get(request_type, news), news)
+        return facts._replace(answered={**facts.answered, request_type: newest})
+    if event.kind is EventKind.INTENDED:
+        newest = max(facts.asked.get(request_type, news), news)
+        return facts._replace(asked={**facts.asked, request_type: newest})
+    return facts
+
+
+def _fold_words(facts: Facts, event: RolloutEvent) -> Facts:
+    """What an answer says beside being one. Its keys: see `evidence.py`."""
+    words: Any = event.evidence
+    at = event.server_at
+    changes: dict[str, Any] = {}
+    if "look" in words:
+        changes["seen"] = max(facts.seen, Seen(at, _LOOKS[words["look"]], words.get("share", 0.0)))
+    if "os_version" in words:
+        version = Version(
+            at, words["os_version"], words.get("build", ""), words.get("supplemental_build", ""), words.get("extra", "")
+        )
+        changes["version"] = max(facts.version, version)
+    if "deferrals" in words:
+        changes["deferrals"] = max(facts.deferrals, Deferrals(at, *words["deferrals"]))
+    if "items" in words:
+        items = tuple(Item(*item) for item in words["items"])
+        changes["listed"] = max(facts.listed, Listed(at, items))
+    if "failure" in words:
+        changes["failure"] = max(facts.failure, Failure(at, *words["failure"]))
+    if "proves" in words:
+        changes["proven"] = facts.proven | frozenset(words["proves"])
+    if "progress" in words:
+        further = Moment(words["progress"], event.recorded_at)
+        changes["progress"] = _furthest(facts.progress, further)
+    return facts._replace(**changes) if changes else facts
+
+
+def _furthest(one: Moment, other: Moment) -> Moment:
+    """How far it came, and when we first knew: waiting at the same place is no progress."""
+    if one.at != other.at:
+        return max(one, other)
+    return min(one, other)
+
+
+# --- The lines --------------------------------------------------------------------------------------------------------
+
+
+class Course(NamedTuple):
+    """What the plan wants of one device: read off the plan, the same for all devices of a platform."""
+
+    rollout: int
+    steps: Steps
+    listing: bool = False  # scan and list before the first step (macOS)
+
+
+def state_of(facts: Facts, course: Course, gate: int) -> State:
+    """First line that fits. `gate`: the opening of the window that is open now, 0 = shut (or paused, held).
+
+    The stored journey is read with an open window; what time adds is laid over it when it is shown.
+    """
+    if course.rollout in facts.proven:
+        return State.DONE
+    if facts.gone:
+        return State.UNKNOWN
+    if facts.installing:
+        return State.INSTALLING
+    if facts.accepted:
+        if facts.in_doubt:
+            return State.SCHEDULED
+        return State.DOWNLOADING if facts.loading else State.DEFERRED
+    waiting = facts.open_steps()
+    if any(step.installs for step in waiting):
+        return State.NOT_NOW if any(step.answer == Answer.NOT_NOW for step in waiting) else State.QUEUED
+    if facts.in_doubt:
+        return State.VERIFYING
+    ready = facts.ready
+    if not ready and waiting:
+        return State.NOT_NOW if waiting[-1].answer == Answer.NOT_NOW else State.QUEUED
+    last = facts.steps[max(facts.steps)] if facts.steps else None
+    if last and last.role == FIRST and last.answer == Answer.ACKNOWLEDGED and not facts._over(last):
+        if last.action == InstallAction.NOTIFY_ONLY:
+            return State.NOTIFIED if last.rollout == course.rollout else State.HELD
+        if not ready:
+            return State.DOWNLOADING
+    if ready and course.steps.install is None:
+        return State.DOWNLOADED_END
+    if is_listing(facts, course):
+        return State.LISTING
+    role = next_role(facts, course)
+    intended = any(step.box == Box.INTENDED for step in facts.steps.values())
+    if facts.used_up(course.rollout, role, course.steps.tries) and not intended:
+        return State.FAILED
+    if not gate:
+        return State.DOWNLOADED if ready else State.HELD
+    return State.KNOCKING if facts.knocked(gate) else State.DOWNLOADED if ready else State.HELD
+
+
+def next_role(facts: Facts, course: Course) -> int:
+    """Which of the two steps comes next."""
+    if course.steps.first is None:
+        return INSTALL
+    return INSTALL if facts.ready and course.steps.install else FIRST
+
+
+def is_listing(facts: Facts, course: Course) -> bool:
+    """macOS: scan and list are under way and nothing has been sent in this rollout yet."""
+    if not course.listing or any(True for _ in facts.of_rollout(course.rollout)):
+        return False
+    asked = facts.asked.get(RequestType.SCHEDULE_OS_UPDATE_SCAN, Asked())
+    return asked.rollout == course.rollout and not has_listed(facts, course)
+
+
+def has_listed(facts: Facts, course: Course) -> bool:
+    answered = facts.answered.get(RequestType.AVAILABLE_OS_UPDATES, Asked())
+    return answered.rollout == course.rollout
