@@ -1,7 +1,7 @@
 """RolloutEvent: one dated piece of evidence about one device.
 
-Knows the kinds of evidence and the values that travel with each. Leaves to `evidence.py` how a device's answer becomes one,
-and to `state.py` what events add up to.
+Knows the kinds of evidence and the values that travel with each. Leaves to `evidence.py` how a device's answer becomes
+one, and to `state.py` what events add up to.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class RolloutEvent:
     at: int  # when it happened: the server's word on our clock, or ours for our own doing; microseconds UTC
     recorded_at: int  # when we knew
     digest: str
-    server_at: int = 0  # the server's own time stamp, as it came; orders what one server says, compared with nothing of ours
+    server_at: int = 0  # the server's own time stamp: orders what one server says, compared with nothing of ours
     rollout: int = 0  # 0 = none
     outbox: int = 0  # the outbox row (one command or push to one device) that it speaks of; 0 = none
     command_uuid: str = ""

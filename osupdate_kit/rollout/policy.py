@@ -1,6 +1,7 @@
 """How patient the engine is, and which steps a platform takes. Pure values; settings fill them."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from osupdate_kit.protocol.terms import InstallAction
 
@@ -28,8 +29,8 @@ class Cadences:
 class Steps:
     """The one or two ScheduleOSUpdate steps of a platform, and how often each may be tried.
 
-    Two steps: the first brings the download, the second installs. One step installs, or (NotifyOnly, DownloadOnly) does what
-    it can and is an end of its own.
+    Two steps: the first brings the download, the second installs. One step installs, or (NotifyOnly, DownloadOnly) does
+    what it can and is an end of its own.
     """
 
     actions: tuple[InstallAction, ...]
@@ -46,6 +47,13 @@ class Steps:
 
     def action(self, role: int) -> InstallAction | None:
         return self.first if role == FIRST else self.install
+
+
+class Gate(NamedTuple):
+    """A window as one device sees it now: since when it is open (0 = shut), and when that changes (0 = never)."""
+
+    open_since: int = 0
+    changes_at: int = 0
 
 
 FIRST, INSTALL = 1, 2  # the role of a step

@@ -37,7 +37,7 @@ class ServerEvent:
     enrollment_type: str = ""
     status: str = ""  # of a Connect: Idle, Acknowledged, …
     command_uuid: str = ""
-    fields: Mapping[str, object] = field(default_factory=dict)  # the device's plist, keys by allow-list, dates as datetime
+    fields: Mapping[str, object] = field(default_factory=dict)  # of the device's plist, by allow-list
 
 
 class Outcome(StrEnum):

@@ -1,12 +1,14 @@
 """Facts, their join, and the lines that read a state off them.
 
-Knows what one device's evidence adds up to. Every cell of `Facts` is a maximum, a union, or the newest by the server's clock, so
-order and repeats of the evidence cannot matter (I7). Leaves to `engine.py` what is done next, and to `shown.py` what time adds.
+Knows what one device's evidence adds up to. Every cell of `Facts` is a maximum, a union, or the newest by the server's
+clock, so order and repeats of the evidence cannot matter (I7). Leaves to `engine.py` what is done next, and to
+`shown.py` what time adds.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from osupdate_kit.protocol.terms import InstallAction, RequestType
@@ -194,9 +196,9 @@ class Listed(NamedTuple):
 class Facts(NamedTuple):
     """What is known of one device, over all rollouts."""
 
-    steps: dict[int, Step] = {}
-    asked: dict[str, Asked] = {}
-    answered: dict[str, Asked] = {}
+    steps: Mapping[int, Step] = MappingProxyType({})
+    asked: Mapping[str, Asked] = MappingProxyType({})
+    answered: Mapping[str, Asked] = MappingProxyType({})
     seen: Seen = Seen()
     version: Version = Version()
     needs_download_at: int = 0
@@ -250,11 +252,12 @@ class Facts(NamedTuple):
         return not self.cleared_at > step.queued_at > 0
 
     def open_steps(self) -> list[Step]:
-        return [step for step in self.steps.values() if self.is_open(step)]
+        """Oldest first."""
+        return [step for _, step in sorted(self.steps.items()) if self.is_open(step)]
 
     @property
     def accepted(self) -> bool:
-        """A device that has acknowledged an install step is not asked again, until the target shows or a person decides."""
+        """It has acknowledged an install step: never asked again, until the target shows or a person decides."""
         return any(
             s.answer == Answer.ACKNOWLEDGED and s.role == INSTALL and s.installs and not self._over(s)
             for s in self.steps.values()
@@ -308,7 +311,11 @@ class Facts(NamedTuple):
     # --- kept ---
 
     def to_json(self) -> str:
-        return json.dumps(self._replace(proven=sorted(self.proven)), separators=(",", ":"))  # type: ignore[arg-type]
+        """One text for equal facts, whatever the order in which they became known."""
+        cells: list[Any] = list(self)
+        cells[:3] = [dict(sorted(cell.items())) for cell in (self.steps, self.asked, self.answered)]
+        cells[9] = sorted(self.proven)
+        return json.dumps(cells, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Facts":

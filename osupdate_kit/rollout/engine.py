@@ -1,0 +1,193 @@
+"""The next step of one device, as a pure function of what is known, the plan, the window and now.
+
+`possible` says what may be done at all, with timers taken as able to fire at any moment (the model's table). `next_steps`
+picks what is due now and says when to look again. `may_send` asks every condition once more in the transaction that marks
+an intention *sending*.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from osupdate_kit.protocol.terms import RequestType
+from osupdate_kit.rollout.policy import FIRST, HOUR, MINUTE, Cadences, Gate
+from osupdate_kit.rollout.state import Answer, Asked, Box, Course, Facts, State, has_listed, next_role, state_of
+
+
+class Intend(NamedTuple):
+    """Decide on a ScheduleOSUpdate step; the sender asks again before it sends."""
+
+    role: int
+
+
+class Ask(NamedTuple):
+    """Queue a query; `push` wakes the device for it."""
+
+    request_type: RequestType
+    push: bool
+
+
+class Push(NamedTuple):
+    """Wake the device; `gate` names the opening of the window that it knocks in."""
+
+    gate: int
+
+
+Act = Intend | Ask | Push
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now, and when to look again (microseconds UTC; None = only when news comes)."""
+
+    acts: tuple[Act, ...]
+    due_at: int | None
+
+
+def _can_install(course: Course, role: int) -> bool:
+    action = course.steps.action(role)
+    return action is not None and action.can_install
+
+
+class Possible(NamedTuple):
+    """What may be done, timers apart."""
+
+    intend: int = 0  # the role of the step that may be sent next
+    knock: bool = False  # push first, and wait until the device shows itself
+    push: bool = False  # push again
+    query: bool = False
+    query_push: bool = False  # may the query wake the device?
+
+
+def possible(facts: Facts, course: Course, gate: int, *, forgets_answered: bool = False) -> Possible:
+    """The model's table of next steps; see `may_send` for its line *send*."""
+    state = state_of(facts, course, gate)
+    if state is State.DONE:
+        return Possible()
+    waiting = facts.open_steps()
+    entering = facts.accepted or any(step.installs for step in waiting)
+    intended = [s for s in facts.steps.values() if s.box == Box.INTENDED]
+    unsure = [s for s in waiting if s.box == Box.SENDING and s.answer == Answer.NONE and not forgets_answered]
+    intend, knock, push = 0, False, bool(gate and waiting)
+    if gate:
+        knocked = facts.knocked(gate)
+        for step in [s for s in intended if s.rollout == course.rollout] + unsure:
+            if step.installs and not facts.unresolved and knocked < 2:
+                knock, push = knock or not knocked, push or knocked == 1
+        over = state in (State.FAILED, State.NOTIFIED, State.DOWNLOADED_END, State.UNKNOWN)
+        if not entering and not intended and not facts.unresolved and not over:
+            role = next_role(facts, course)
+            busy = role == FIRST and state in (State.DOWNLOADING, State.QUEUED, State.NOT_NOW)
+            if not busy and not facts.used_up(course.rollout, role, course.steps.tries):
+                if _can_install(course, role) and knocked < 2:
+                    knock, push = knock or not knocked, push or knocked == 1
+                else:
+                    intend = role
+    return Possible(intend, knock, push, True, bool(gate) or not facts.on_server)
+
+
+def may_send(facts: Facts, course: Course, outbox: int, gate: int, *, forgets_answered: bool = False) -> bool:
+    """Every condition of a step, asked in the transaction that marks it *sending*; for retries, too."""
+    step = facts.steps.get(outbox)
+    if step is None or not gate or course.rollout in facts.proven or facts.gone or step.dead:
+        return False
+    first = step.box == Box.INTENDED and step.rollout == course.rollout
+    again = step.box == Box.SENDING and step.answer == Answer.NONE and not forgets_answered
+    if not first and not again:
+        return False
+    others = any(s.installs and facts.is_open(s) for number, s in facts.steps.items() if number != outbox)
+    if first and (others or facts.accepted):
+        return False
+    return not step.installs or (not facts.unresolved and facts.knocked(gate) == 2)
+
+
+def may_wake(facts: Facts, gate: int) -> bool:
+    """No push of ours wakes a device outside its window while a step that can install may be on the server."""
+    return bool(gate) or not facts.on_server
+
+
+# --- Timers -----------------------------------------------------------------------------------------------------------
+
+_ACTIVE = frozenset({State.DOWNLOADING, State.SCHEDULED, State.INSTALLING, State.DEFERRED, State.VERIFYING})
+
+
+def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cadences) -> Decision:
+    """What is due now for one device, and when to look again."""
+    may = possible(facts, course, gate.open_since)
+    if not may.query:
+        return Decision((), None)
+    later: list[int] = [gate.changes_at] if gate.changes_at else []
+    acts: list[Act] = []
+
+    query, query_at = _query(facts, course, now, cadences)
+    if query and query_at <= now:
+        acts.append(Ask(query, may.query_push))
+        later.append(now + int(cadences.query_timeout_hours * HOUR))
+    elif query:
+        later.append(query_at)
+
+    listed = not course.listing or has_listed(facts, course)
+    failed_at = max((s.failed_at for s in facts.of_rollout(course.rollout)), default=0)
+    retry_at = failed_at + int(cadences.retry_backoff_minutes * MINUTE) if failed_at else 0
+    stepping = listed and (may.intend or may.knock or may.push)
+    if stepping and retry_at > now and not facts.open_steps():
+        later.append(retry_at)
+    elif may.intend and listed:
+        acts.append(Intend(may.intend))
+    elif may.knock and listed:
+        acts.append(Push(gate.open_since))
+        later.append(now + int(cadences.push_again_minutes * MINUTE))
+    elif may.push and listed:
+        push_at = _push_at(facts, gate, cadences)
+        if push_at <= now:
+            acts.append(Push(gate.open_since))
+            push_at = now + int(cadences.push_again_minutes * MINUTE)
+        later.append(push_at)
+    return Decision(tuple(acts), max(min(later), now + MINUTE) if later else None)
+
+
+def _push_at(facts: Facts, gate: Gate, cadences: Cadences) -> int:
+    """Each push again waits as long as the window has waited so far: an absent device is not pushed every half hour."""
+    waited = max(0, facts.pushed_at - gate.open_since)
+    return facts.pushed_at + max(int(cadences.push_again_minutes * MINUTE), waited)
+
+
+def _query(facts: Facts, course: Course, now: int, cadences: Cadences) -> tuple[RequestType | None, int]:
+    """Which question comes next, and when."""
+    waiting = facts.open_query(course.rollout)
+    if waiting:
+        request_type = next(t for t, asked in facts.asked.items() if asked == waiting)
+        patience = max(
+            int(cadences.query_timeout_hours * HOUR), waiting.at - facts.contact_at if facts.contact_at else 0
+        )
+        return RequestType(request_type), waiting.at + min(int(cadences.query_every_hours * HOUR), patience)
+    if course.listing and not has_listed(facts, course):
+        return _listing_query(facts, course, now, cadences)
+    info = facts.answered.get(RequestType.DEVICE_INFORMATION, Asked())
+    look = facts.answered.get(RequestType.OS_UPDATE_STATUS, Asked())
+    if facts.steps and look.outbox > info.outbox:
+        return RequestType.DEVICE_INFORMATION, now  # second half of a look: what goes on, then which version runs
+    newest = max(info.at, look.at)
+    first = RequestType.OS_UPDATE_STATUS if facts.steps else RequestType.DEVICE_INFORMATION
+    day = int(cadences.query_every_hours * HOUR)
+    if facts.in_doubt:
+        pause = int(cadences.doubt_query_minutes * MINUTE)
+        return first, max(facts.doubt.known_at, newest) + min(day, max(pause, (now - facts.doubt.known_at) // 4))
+    state = state_of(facts, course, 0)
+    sent = any(step.perhaps_sent for step in facts.of_rollout(course.rollout))
+    if state in _ACTIVE or (sent and facts.open_steps()):
+        pause = int(cadences.progress_query_minutes * MINUTE)
+        return first, newest + min(day, max(pause, (now - facts.progress.known_at) // 4))
+    return first, newest + day
+
+
+def _listing_query(facts: Facts, course: Course, now: int, cadences: Cadences) -> tuple[RequestType, int]:
+    """macOS refreshes its list only after a scan, and a scan's answer says no more than that it began."""
+    scanned = facts.answered.get(RequestType.SCHEDULE_OS_UPDATE_SCAN, Asked())
+    if scanned.rollout != course.rollout:
+        return RequestType.SCHEDULE_OS_UPDATE_SCAN, now
+    return RequestType.AVAILABLE_OS_UPDATES, scanned.at + int(cadences.scan_wait_minutes * MINUTE)
+
+
+def asks_by_key(facts: Facts, target_version: str) -> str:
+    """The listed product key of that version; empty if the list does not name it."""
+    return next((item.product_key for item in facts.listed.items if item.version == target_version), "")
