@@ -162,6 +162,8 @@ def _query(facts: Facts, course: Course, now: int, cadences: Cadences) -> tuple[
         return RequestType(request_type), waiting.at + min(int(cadences.query_every_hours * HOUR), patience)
     if course.listing and not has_listed(facts, course):
         return _listing_query(facts, course, now, cadences)
+    if course.item and facts.accepted and not facts.in_doubt and (proof := _proof_by_list(facts, now, cadences)):
+        return proof
     info = facts.answered.get(RequestType.DEVICE_INFORMATION, Asked())
     look = facts.answered.get(RequestType.OS_UPDATE_STATUS, Asked())
     if facts.steps and look.outbox > info.outbox:
@@ -186,6 +188,18 @@ def _listing_query(facts: Facts, course: Course, now: int, cadences: Cadences) -
     if scanned.rollout != course.rollout:
         return RequestType.SCHEDULE_OS_UPDATE_SCAN, now
     return RequestType.AVAILABLE_OS_UPDATES, scanned.at + int(cadences.scan_wait_minutes * MINUTE)
+
+
+def _proof_by_list(facts: Facts, now: int, cadences: Cadences) -> tuple[RequestType, int] | None:
+    """An item that is no OS shows nowhere but in a list: scan and list anew after the install step, and daily."""
+    scanned = facts.answered.get(RequestType.SCHEDULE_OS_UPDATE_SCAN, Asked())
+    listed = facts.answered.get(RequestType.AVAILABLE_OS_UPDATES, Asked())
+    stale = listed.at > scanned.at and listed.at + int(cadences.query_every_hours * HOUR) <= now
+    if scanned.at <= facts.doubt.known_at or stale:
+        return RequestType.SCHEDULE_OS_UPDATE_SCAN, now
+    if listed.at < scanned.at:
+        return RequestType.AVAILABLE_OS_UPDATES, scanned.at + int(cadences.scan_wait_minutes * MINUTE)
+    return None
 
 
 def asks_by_key(facts: Facts, target_version: str) -> str:

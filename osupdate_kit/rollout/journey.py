@@ -58,6 +58,7 @@ class Journey:
     commands_sent: int = 0
     progress_at: int = 0  # newest evidence of progress, our clock
     updated_at: int = 0  # newest evidence, our clock
+    updated_seq: int = 0  # the event it was last read off after; 0 = as the rollout began
 
 
 class RolloutStatus(StrEnum):

@@ -178,6 +178,7 @@ class Failure(NamedTuple):
     at: int = 0
     kind: str = ""
     text: str = ""
+    rollout: int = 0
 
 
 class Item(NamedTuple):
@@ -216,6 +217,7 @@ class Facts(NamedTuple):
     failure: Failure = Failure()
     progress: Moment = Moment()  # `at`: how far (a rank), `known_at`: since when
     contact_at: int = 0  # newest evidence from the device, our clock
+    scanned_at: int = 0  # newest scan that macOS says it began
 
     # --- read off ---
 
@@ -343,6 +345,7 @@ class Facts(NamedTuple):
             Failure(*c[17]),
             Moment(*c[18]),
             c[19],
+            c[20],
         )
 
 
@@ -403,7 +406,7 @@ def fold(facts: Facts, event: RolloutEvent) -> Facts:
         facts = _fold_step(facts, event)
     elif of == "query":
         facts = _fold_query(facts, event)
-    return _fold_words(facts, event) if kind is EventKind.ANSWERED else facts
+    return _fold_words(facts, event) if kind in (EventKind.ANSWERED, EventKind.REFUSED) else facts
 
 
 def _fold_push(facts: Facts, event: RolloutEvent) -> Facts:
@@ -473,7 +476,9 @@ def _fold_words(facts: Facts, event: RolloutEvent) -> Facts:
         items = tuple(Item(*item) for item in words["items"])
         changes["listed"] = max(facts.listed, Listed(at, items))
     if "failure" in words:
-        changes["failure"] = max(facts.failure, Failure(at, *words["failure"]))
+        changes["failure"] = max(facts.failure, Failure(at, *words["failure"], event.rollout))
+    if "scanned" in words:
+        changes["scanned_at"] = max(facts.scanned_at, at)
     if "proves" in words:
         changes["proven"] = facts.proven | frozenset(words["proves"])
     if "progress" in words:
@@ -498,6 +503,7 @@ class Course(NamedTuple):
     rollout: int
     steps: Steps
     listing: bool = False  # scan and list before the first step (macOS)
+    item: bool = False  # the target is a product key: only a fresh list can show that it is gone
 
 
 def state_of(facts: Facts, course: Course, gate: int) -> State:

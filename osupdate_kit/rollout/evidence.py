@@ -1,0 +1,109 @@
+"""From a device's answer to the words that an event carries. Apple's many ways of saying a thing end here.
+
+The keys of `RolloutEvent.evidence`: `of` (step, query, push); of a step `role`, `action`; of a query `type`; of a push `gate`;
+of an answer `answer`, `returned`, `failure` (class, text), `lasting`, `look`, `share`, `deferrals` (most, remaining, next),
+`items` (key, version, build), `scanned`, `os_version`, `build`, `supplemental_build`, `extra`, `proves` (rollouts), `progress` (a rank).
+"""
+
+from datetime import datetime
+from typing import Any
+
+from osupdate_kit.protocol.results import CommandResult, FailureClass, UpdateProgress, failure_of
+from osupdate_kit.protocol.terms import CommandStatus, InstallAction, RequestType, UpdateStatus
+from osupdate_kit.rollout.state import Facts, Version
+
+LASTING = frozenset({FailureClass.BUG, FailureClass.UNSUPPORTED, FailureClass.SUPERVISION})
+_STEP_RANK = 1_000  # progress within one step never outranks the next step's beginning
+
+
+def words_of(result: CommandResult, of: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    """All that one answer says. `of`: the words of the intention it answers."""
+    words = dict(of)
+    words["answer"] = _answer(result, of)
+    failure = failure_of(result)
+    if failure and words["answer"] == "failed":
+        code = f" ({failure.domain} {failure.code})" if failure.domain else ""
+        words["failure"] = [failure.failure_class.value, f"{failure.text}{code}"]
+        words["lasting"] = failure.failure_class in LASTING
+    if of["of"] == "step":
+        _add_step(words, result, facts)
+    if result.update_status is not None:
+        _add_look(words, result.update_status, facts)
+    elif of.get("type") == RequestType.OS_UPDATE_STATUS and failure:
+        if failure.failure_class in (FailureClass.NO_UPDATE, FailureClass.UNSUPPORTED):
+            words["look"] = "nothing"
+    if result.scan_initiated:
+        words["scanned"] = True
+    if result.available is not None:
+        words["items"] = [[u.product_key, str(u.version or ""), u.build] for u in result.available]
+    if result.device is not None and result.device.os_version is not None:
+        words["os_version"] = str(result.device.os_version)
+        words["build"] = result.device.build_version
+        words["supplemental_build"] = result.device.supplemental_build_version
+        words["extra"] = result.device.supplemental_os_version_extra
+    return words
+
+
+def version_in(words: dict[str, Any]) -> Version | None:
+    """The version that an answer reports, to be held against targets."""
+    if "os_version" not in words:
+        return None
+    return Version(0, words["os_version"], words["build"], words["supplemental_build"], words["extra"])
+
+
+def _answer(result: CommandResult, of: dict[str, Any]) -> str:
+    if result.status is CommandStatus.NOT_NOW:
+        return "not_now"
+    failure = failure_of(result)
+    if failure is None:
+        return "acknowledged"
+    if failure.failure_class is FailureClass.NO_UPDATE:
+        return "no_update"
+    if failure.failure_class is FailureClass.NEEDS_DOWNLOAD:
+        return "needs_download"
+    harmless = of["of"] == "step" and not InstallAction(of["action"]).can_install
+    if failure.failure_class is FailureClass.PROGRESS and harmless:
+        return "acknowledged"  # the download that was asked for is under way or complete already
+    return "failed"
+
+
+def _add_step(words: dict[str, Any], result: CommandResult, facts: Facts) -> None:
+    for update in result.update_results or ():
+        if update.install_action and update.install_action is not InstallAction.ERROR:
+            words["returned"] = update.install_action.value
+        if update.status is UpdateStatus.INSTALLING:
+            words["look"] = "installing"
+        elif update.status is UpdateStatus.DOWNLOADING:
+            words["look"] = "loading"
+    if words["answer"] == "acknowledged":
+        words["progress"] = (max(facts.steps, default=0) + 1) * _STEP_RANK
+
+
+def _add_look(words: dict[str, Any], items: tuple[UpdateProgress, ...], facts: Facts) -> None:
+    """Of several items the furthest counts; what the device listed as something else than an OS update does not."""
+    newest = max(facts.steps, default=0)
+    look, rank = "nothing", 0
+    for item in items:
+        share = item.download_percent_complete or 0.0
+        if item.status is UpdateStatus.INSTALLING:
+            found, further = "installing", 900
+        elif item.is_downloaded:
+            found, further = "ready", 500
+        elif item.status is UpdateStatus.DOWNLOADING or share > 0:
+            found, further = "loading", 100 + int(share * 300)
+            words["share"] = share
+        else:
+            continue
+        if item.deferrals_remaining is not None and item.max_deferrals is not None:
+            used = max(0, item.max_deferrals - item.deferrals_remaining)
+            further += min(300, used)
+            words["deferrals"] = [item.max_deferrals, item.deferrals_remaining, _micros(item.next_scheduled_install)]
+        if further > rank:
+            look, rank = found, further
+    words["look"] = look
+    if rank and newest:
+        words["progress"] = (newest + 1) * _STEP_RANK + rank
+
+
+def _micros(moment: datetime | None) -> int:
+    return int(moment.timestamp() * 1_000_000) if moment else 0

@@ -1,0 +1,59 @@
+"""What time lays over a stored journey: waiting, silence, standstill, the deadline. Pure; nothing here is ever stored."""
+
+from typing import NamedTuple
+
+from osupdate_kit.rollout.journey import Journey, RolloutStatus
+from osupdate_kit.rollout.policy import HOUR, Cadences, Gate
+from osupdate_kit.rollout.state import ENDS, State
+
+
+class Shown(NamedTuple):
+    """The state that people see, and why the engine waits, if it does."""
+
+    state: State
+    reason: str = ""
+
+
+class Moment(NamedTuple):
+    """What the overlay needs to know beside the journey, the same for all devices but `gate` and `seen_at`."""
+
+    now: int
+    status: RolloutStatus
+    started_at: int
+    deadline_at: int
+    gate: Gate
+    seen_at: int  # last contact of any kind
+
+
+_WAITING = frozenset({State.HELD, State.KNOCKING, State.DOWNLOADED})
+_STOPPED = {
+    RolloutStatus.PAUSED: "paused",
+    RolloutStatus.HALTED: "halted",
+    RolloutStatus.CANCELLED: "cancelled",
+    RolloutStatus.ENDED: "the rollout has ended",
+}
+
+
+def shown(journey: Journey, moment: Moment, cadences: Cadences) -> Shown:
+    """Ends stay. Then: past the deadline, no contact, contact without progress, waiting; else as stored."""
+    state = State(journey.state)
+    if state in ENDS or state is State.UNKNOWN:
+        return Shown(state)
+    over = moment.status is RolloutStatus.ENDED or (
+        moment.now >= moment.deadline_at and moment.status is not RolloutStatus.CANCELLED
+    )
+    if over:
+        return Shown(State.EXPIRED, f"last state: {state}")
+    if state in _WAITING and (stopped := _STOPPED.get(moment.status)):
+        return Shown(State.DOWNLOADED if journey.ready else State.HELD, stopped)
+    if moment.status is RolloutStatus.CANCELLED:
+        return Shown(state, "cancelled")
+    silent_for = moment.now - max(moment.seen_at, moment.started_at)
+    if silent_for > cadences.silent_after_hours * HOUR:
+        return Shown(State.SILENT, f"no contact for {silent_for // HOUR} hours")
+    still_for = moment.now - max(journey.progress_at, moment.started_at)
+    if still_for > cadences.stalled_after_hours * HOUR and moment.status is RolloutStatus.RUNNING:
+        return Shown(State.STALLED, f"no progress for {still_for // HOUR} hours, last state: {state}")
+    if state in _WAITING and not moment.gate.open_since:
+        return Shown(State.DOWNLOADED if journey.ready else State.HELD, "window shut")
+    return Shown(state)

@@ -1,0 +1,148 @@
+"""The loop: what is the next step of each due device? Decisions become outbox rows; nothing goes on the wire here."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.protocol.commands import (
+    AvailableOSUpdates,
+    Command,
+    DeviceInformation,
+    OSUpdateStatus,
+    ScheduleOSUpdateScan,
+)  # fmt: skip
+from osupdate_kit.protocol.terms import Platform, RequestType
+from osupdate_kit.rollout.engine import Ask, Intend, Push, asks_by_key, next_steps
+from osupdate_kit.rollout.events import EventKind, RolloutEvent
+from osupdate_kit.rollout.journey import OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
+from osupdate_kit.rollout.plan import RolloutPlan
+from osupdate_kit.rollout.policy import DAY, Cadences, Gate
+from osupdate_kit.rollout.ports import Clock
+from osupdate_kit.rollout.state import Facts
+from osupdate_kit.service.record import Plans, record, takes_version
+from osupdate_kit.service.words import command_text, own_event
+from osupdate_kit.stores.ledger import Ledger, StoredJourney, StoredRollout, Transaction
+
+BACKLOG = 20_000  # intentions that wait for the sender; beyond it the loop waits, too
+TAIL = 7 * DAY  # how long an ended rollout still asks its open devices, so that the truth can still come to be known
+
+_QUERIES: Mapping[RequestType, Command] = {
+    RequestType.SCHEDULE_OS_UPDATE_SCAN: ScheduleOSUpdateScan(force=True),
+    RequestType.AVAILABLE_OS_UPDATES: AvailableOSUpdates(),
+    RequestType.OS_UPDATE_STATUS: OSUpdateStatus(),
+    RequestType.DEVICE_INFORMATION: DeviceInformation(),
+}
+
+
+def gate_of(rollout: StoredRollout, plan: RolloutPlan, journey: StoredJourney, now: int, *, held: bool) -> Gate:
+    """The window as this device may use it now: shut while paused, halted, held, or after the deadline.
+
+    A resumed rollout knocks anew: its opening counts from the resumption.
+    """
+    if held or rollout.status is not RolloutStatus.RUNNING or now >= rollout.deadline_at or not journey.live:
+        return Gate()
+    gate = plan.window.gate(now, journey.time_zone or plan.time_zone or "UTC")
+    if not gate.open_since:
+        return Gate(0, min(gate.changes_at, rollout.deadline_at))
+    since = max(gate.open_since, rollout.resumed_at, rollout.started_at)
+    return Gate(since, min(gate.changes_at, rollout.deadline_at))
+
+
+class Loop:
+    """One turn decides for at most `limit` due devices; its cost follows them, not the fleet."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, cadences: Cadences, plans: Plans, *, limit: int = 1000) -> None:
+        self._ledger, self._clock, self._cadences, self._plans, self._limit = ledger, clock, cadences, plans, limit
+
+    def turn(self) -> int:
+        """Decide for the due devices; how many there were (`limit` means: come again at once)."""
+        now = self._clock.now()
+        with self._ledger.read() as tx:
+            nothing = (tx.next_due() or now + 1) > now and not self._overdue(tx, now)
+        if nothing:
+            return 0
+        with self._ledger.write() as tx:
+            self._end_overdue(tx, now)
+            due = tx.due(now, self._limit)
+            if due:
+                self._decide(tx, due, now)
+            return len(due)
+
+    def _overdue(self, tx: Transaction, now: int) -> list[StoredRollout]:
+        return [r for r in tx.rollouts() if r.status is RolloutStatus.RUNNING and now >= r.deadline_at]
+
+    def _end_overdue(self, tx: Transaction, now: int) -> None:
+        for rollout in self._overdue(tx, now):
+            tx.end_rollout(rollout.id, RolloutStatus.ENDED, now=now, reason="deadline")
+            withdraw(tx, self._plans, rollout.id, now)
+            tx.audit(at=now, who="service", what="end", rollout=rollout.id, detail="deadline")
+
+    def _decide(self, tx: Transaction, due: list[StoredJourney], now: int) -> None:
+        devices = tx.devices(journey.journey.key for journey in due)
+        rollouts = {journey.journey.rollout: tx.rollout(journey.journey.rollout) for journey in due}
+        holds = tx.holds(devices, now)
+        busy = {server for server in {j.journey.key.server for j in due} if tx.outbox_backlog(server) > BACKLOG}
+        later: list[tuple[int, DeviceKey, int | None]] = []
+        rows: list[OutboxRow] = []
+        for journey in due:
+            key, number = journey.journey.key, journey.journey.rollout
+            rollout = rollouts[number]
+            assert rollout is not None, number
+            if key.server in busy:
+                later.append((number, key, now + 60_000_000))
+                continue
+            if not journey.live and now > rollout.changed_at + TAIL:
+                later.append((number, key, None))
+                continue
+            plan = self._plans.plan(tx, number)
+            facts = Facts.from_json(devices[key].facts)
+            gate = gate_of(rollout, plan, journey, now, held=key in holds)
+            decision = next_steps(facts, self._plans.course(tx, journey), gate, now, self._cadences)
+            later.append((number, key, decision.due_at))
+            for act in decision.acts:
+                rows.append(self._row(act, journey, plan, facts, now))
+        self._intend(tx, rows, now)
+        tx.set_due(later)
+
+    def _row(
+        self, act: Intend | Ask | Push, journey: StoredJourney, plan: RolloutPlan, facts: Facts, now: int
+    ) -> OutboxRow:
+        row = OutboxRow(
+            key=journey.journey.key,
+            rollout=journey.journey.rollout,
+            kind=OutboxKind.PUSH,
+            created_at=now,
+            not_before=now,
+        )
+        if isinstance(act, Push):
+            return replace(row, gate=act.gate)
+        if isinstance(act, Ask):
+            query = _QUERIES[act.request_type]
+            return replace(row, kind=OutboxKind.QUERY, request_type=act.request_type, command=command_text(query))
+        version = str(plan.target.version) if plan.target.version else ""
+        key = asks_by_key(facts, version) if version else plan.target.product_key
+        by_key = not takes_version(journey)
+        command = plan.step_command(Platform(journey.platform), act.role, product_key=key, by_key=by_key)
+        return replace(
+            row,
+            kind=OutboxKind.STEP,
+            request_type=RequestType.SCHEDULE_OS_UPDATE,
+            role=act.role,
+            command=command_text(command),
+        )
+
+    def _intend(self, tx: Transaction, rows: list[OutboxRow], now: int) -> None:
+        rows = tx.add_outbox(rows) if rows else []
+        told = [row for row in rows if row.kind is not OutboxKind.PUSH]
+        record(tx, self._plans, [own_event(EventKind.INTENDED, row, now) for row in told])
+
+
+def withdraw(tx: Transaction, plans: Plans, rollout: int, now: int) -> int:
+    """Drop the intentions of a rollout that nothing was sent of; how many."""
+    rows = tx.outbox_intended(rollout)
+    tx.save_outbox([replace(row, status=OutboxStatus.WITHDRAWN) for row in rows])
+    events: list[RolloutEvent] = [
+        own_event(EventKind.WITHDRAWN, row, now) for row in rows if row.kind is not OutboxKind.PUSH
+    ]
+    record(tx, plans, events)
+    return len(rows)

@@ -1,0 +1,137 @@
+"""Recording: events in, facts and journeys and signed transitions out, in the transaction of the caller.
+
+Every event passes here, whoever saw it (worker, loop, sender), so that there is one way from evidence to state. Leaves to
+`rollout` what evidence means.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from osupdate_kit.errors import PlanError
+from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.protocol.rules import key_available
+from osupdate_kit.protocol.terms import Platform
+from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout.events import RolloutEvent
+from osupdate_kit.rollout.history import Change, Start, changes, corrections, history, journey_of, stored_state
+from osupdate_kit.rollout.journey import Journey
+from osupdate_kit.rollout.plan import RolloutPlan
+from osupdate_kit.rollout.state import Course, Facts, fold
+from osupdate_kit.stores.ledger import StoredDevice, StoredJourney, Transaction, Transition
+
+
+class Plans:
+    """The plans of running rollouts, read once: they are frozen."""
+
+    def __init__(self) -> None:
+        self._plans: dict[int, RolloutPlan] = {}
+        self._starts: dict[int, Start] = {}
+        self._courses: dict[tuple[int, str, str], Course] = {}
+
+    def plan(self, tx: Transaction, rollout: int) -> RolloutPlan:
+        if rollout not in self._plans:
+            self._load(tx, rollout)
+        return self._plans[rollout]
+
+    def start(self, tx: Transaction, rollout: int) -> Start:
+        if rollout not in self._starts:
+            self._load(tx, rollout)
+        return self._starts[rollout]
+
+    def _load(self, tx: Transaction, rollout: int) -> None:
+        stored = tx.rollout(rollout)
+        plan = tx.plan_of(stored.plan_id) if stored else None
+        if stored is None or plan is None:
+            raise PlanError(
+                f"Rollout {rollout} has no plan in this store.", remedy="Restore the store from its backup."
+            )
+        self._plans[rollout] = RolloutPlan.from_yaml(plan.yaml)
+        self._starts[rollout] = Start(stored.started_at, stored.start_seq)
+
+    def course(self, tx: Transaction, journey: StoredJourney) -> Course:
+        """What the plan wants of this device."""
+        key = (journey.journey.rollout, journey.platform, journey.os_version_start)
+        if key not in self._courses:
+            platform = Platform(journey.platform)
+            plan = self.plan(tx, journey.journey.rollout)
+            listing = platform is Platform.MACOS or not takes_version(journey)
+            item = plan.target.version is None
+            self._courses[key] = Course(journey.journey.rollout, plan.steps(platform), listing, item)
+        return self._courses[key]
+
+    def target_version(self, tx: Transaction, rollout: int) -> str:
+        version = self.plan(tx, rollout).target.version
+        return str(version) if version else ""
+
+
+def takes_version(journey: StoredJourney) -> bool:
+    """Does ScheduleOSUpdate take a ProductVersion there, or only a listed product key?"""
+    return key_available("ProductVersion", Platform(journey.platform), OSVersion.parse(journey.os_version_start))
+
+
+def record(
+    tx: Transaction,
+    plans: Plans,
+    events: Sequence[RolloutEvent],
+    *,
+    devices: dict[DeviceKey, StoredDevice] | None = None,
+) -> set[DeviceKey]:
+    """Store the new ones among `events` and everything that follows from them; whose devices were touched and saved.
+
+    devices: rows the caller has loaded in this transaction, with inventory changes of its own.
+    """
+    new = tx.add_events(events) if events else []
+    if not new:
+        return set()
+    by_device: dict[DeviceKey, list[RolloutEvent]] = defaultdict(list)
+    for event in new:
+        by_device[event.key].append(event)
+    known = devices if devices is not None else tx.devices(by_device)
+    journeys = tx.journeys_of(by_device)
+    rows: list[Journey] = []
+    transitions: list[Transition] = []
+    for key, fresh in by_device.items():
+        device = known[key]
+        facts, newest_at = Facts.from_json(device.facts), device.newest_at
+        mine = [journey for journey in journeys.get(key, ()) if journey.platform and not journey.barred]
+        late = any(event.at < newest_at for event in fresh) or any(j.journey.updated_seq == 0 for j in mine)
+        states = {j.journey.rollout: j.journey.state for j in mine}
+        courses = {j.journey.rollout: plans.course(tx, j) for j in mine}
+        for event in sorted(fresh, key=lambda e: (e.at, e.seq)):
+            facts = fold(facts, event)
+            newest_at = max(newest_at, event.at)
+            for rollout, course in courses.items() if not late else ():
+                after = stored_state(facts, course)
+                found = changes(states[rollout], after, max(event.at, plans.start(tx, rollout).at))
+                transitions += [_row(rollout, key, event.seq, change) for change in found]
+                states[rollout] = after
+        if late and mine:
+            transitions += _corrected(tx, plans, key, courses, fresh[-1].seq)
+        for journey in mine:
+            rollout = journey.journey.rollout
+            now = journey_of(key, facts, courses[rollout], plans.target_version(tx, rollout))
+            rows.append(replace(now, updated_seq=fresh[-1].seq))
+        known[key] = replace(device, facts=facts.to_json(), newest_at=newest_at)
+    tx.save_devices([known[key] for key in by_device])
+    tx.save_journeys(rows)
+    tx.add_transitions(transitions)
+    return set(by_device)
+
+
+def _corrected(
+    tx: Transaction, plans: Plans, key: DeviceKey, courses: Mapping[int, Course], seq: int
+) -> list[Transition]:
+    """Late news: the whole history again, and only what differs is appended."""
+    events = tx.events_of([key])[key]
+    found = []
+    for rollout, course in courses.items():
+        known = [Change(t.at, t.state, t.sign) for t in tx.transitions_of(rollout, [key]).get(key, ())]
+        start = plans.start(tx, rollout)
+        true = [Change(start.at, "held", 1), *history(events, course, start)]
+        found += [_row(rollout, key, seq, change) for change in corrections(known, true)]
+    return found
+
+
+def _row(rollout: int, key: DeviceKey, seq: int, change: Change) -> Transition:
+    return Transition(rollout=rollout, key=key, at=change.at, known_seq=seq, state=change.state, sign=change.sign)

@@ -1,0 +1,225 @@
+"""The sender: takes intentions to one MDM server, asking every condition again in the transaction that marks them *sending*.
+
+Knows batches, retries of unknown outcome, and what a server's answer proves. One call is in flight per server.
+"""
+
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.protocol.commands import encode_request
+from osupdate_kit.rollout.engine import may_send, may_wake
+from osupdate_kit.rollout.events import EventKind
+from osupdate_kit.rollout.journey import OutboxKind, OutboxRow, OutboxStatus
+from osupdate_kit.rollout.policy import MINUTE, Gate
+from osupdate_kit.rollout.ports import Clock, CommandServer, EnqueueAnswer, Outcome
+from osupdate_kit.rollout.state import Course, Facts
+from osupdate_kit.service.loop import gate_of
+from osupdate_kit.service.record import Plans, record
+from osupdate_kit.service.words import own_event, receipt
+from osupdate_kit.stores.ledger import InboxRow, Ledger, Transaction
+
+RETRY_UNKNOWN = 5 * MINUTE
+
+_FATE = {
+    Outcome.QUEUED: OutboxStatus.QUEUED,
+    Outcome.REFUSED: OutboxStatus.REFUSED,
+    Outcome.UNKNOWN: OutboxStatus.UNKNOWN,
+}
+
+
+def new_uuid() -> str:
+    return str(uuid.uuid4()).upper()
+
+
+class Sender:
+    """One per server. A turn makes at most one call, so that a killed service leaves at most one outcome unknown."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        server: CommandServer,
+        clock: Clock,
+        plans: Plans,
+        *,
+        new_uuid: Callable[[], str] = new_uuid,
+    ) -> None:
+        self._ledger, self._server, self._clock, self._plans, self._new_uuid = ledger, server, clock, plans, new_uuid
+
+    def turn(self) -> bool:
+        """One call to the server, if anything is to be sent; False when there is nothing."""
+        now = self._clock.now()
+        return self._retry(now) or self._send(now)
+
+    # --- first sending ---
+
+    def _send(self, now: int) -> bool:
+        with self._ledger.read() as tx:
+            ready = tx.outbox_ready(self._server.name, now, 4 * self._server.batch_ids)
+        if not ready:
+            return False
+        with self._ledger.write() as tx:
+            marked = self._mark(tx, [row for row in tx.outbox_rows([r.id for r in ready]).values()], now)
+        rows, push = marked
+        if rows:
+            self._call(rows, push)
+        return True
+
+    def _mark(self, tx: Transaction, rows: Sequence[OutboxRow], now: int) -> tuple[list[OutboxRow], bool]:
+        """Choose the rows of one call, mark them *sending* under one new UUID, withdraw those that no longer fit."""
+        waiting = sorted((r for r in rows if r.status is OutboxStatus.INTENDED), key=lambda row: row.id)
+        if not waiting:
+            return [], False
+        head = _group(waiting[0])
+        size = max(1, self._server.batch_ids >> 2 * waiting[0].attempts)
+        batch = _distinct([row for row in waiting if _group(row) == head])[:size]
+        fits, wakes = self._ask_again(tx, batch, now)
+        push = bool(fits) and wakes[fits[0].id]
+        chosen = [row for row in fits if wakes[row.id] == push]
+        dropped = [row for row in batch if row not in fits]
+        command_uuid = "" if head[0] is OutboxKind.PUSH else self._new_uuid()
+        chosen = [
+            replace(row, status=OutboxStatus.SENDING, command_uuid=command_uuid, not_before=now) for row in chosen
+        ]
+        dropped = [replace(row, status=OutboxStatus.WITHDRAWN) for row in dropped]
+        tx.save_outbox([*chosen, *dropped])
+        if chosen and command_uuid:
+            first = chosen[0]
+            tx.add_command(command_uuid, first.key.server, first.request_type, first.rollout, first.command, now)
+        events = [own_event(EventKind.SENDING, row, now) for row in chosen if row.kind is not OutboxKind.QUERY]
+        events += [own_event(EventKind.WITHDRAWN, row, now) for row in dropped if row.kind is not OutboxKind.PUSH]
+        record(tx, self._plans, events)
+        return chosen, push
+
+    def _ask_again(
+        self, tx: Transaction, rows: Sequence[OutboxRow], now: int
+    ) -> tuple[list[OutboxRow], dict[int, bool]]:
+        """Which rows still fit, and whether each may wake its device."""
+        devices = tx.devices(row.key for row in rows)
+        journeys = tx.journeys_of(row.key for row in rows)
+        holds = tx.holds(devices, now)
+        rollouts = {row.rollout: tx.rollout(row.rollout) for row in rows if row.rollout}
+        fits, wakes = [], {}
+        for row in rows:
+            facts = Facts.from_json(devices[row.key].facts) if row.key in devices else Facts()
+            journey = next((j for j in journeys.get(row.key, ()) if j.journey.rollout == row.rollout), None)
+            rollout = rollouts.get(row.rollout)
+            gate, course = Gate(), None
+            if journey and rollout:
+                gate = gate_of(rollout, self._plans.plan(tx, row.rollout), journey, now, held=row.key in holds)
+                course = self._plans.course(tx, journey)
+            wakes[row.id] = row.kind is OutboxKind.STEP or may_wake(facts, gate.open_since)
+            if self._fits(row, facts, course, gate):
+                fits.append(row)
+        return fits, wakes
+
+    def _fits(self, row: OutboxRow, facts: Facts, course: Course | None, gate: Gate) -> bool:
+        if row.kind is OutboxKind.QUERY:
+            return True  # queries are exempt; whether they wake the device is asked beside
+        if row.kind is OutboxKind.PUSH:
+            return row.gate == gate.open_since and bool(gate.open_since)
+        if course is None:
+            return False
+        forgets = self._server.forgets_answered
+        return may_send(facts, course, row.id, gate.open_since, forgets_answered=forgets)
+
+    # --- unknown outcomes ---
+
+    def _retry(self, now: int) -> bool:
+        """The identical batch once more under the same UUID, while every condition holds for each of its devices."""
+        with self._ledger.read() as tx:
+            unsure = tx.outbox_unsure(self._server.name, now, self._server.batch_ids)
+        if not unsure:
+            return False
+        batches: dict[str, list[OutboxRow]] = defaultdict(list)
+        for row in unsure:
+            batches[row.command_uuid].append(row)
+        for rows in batches.values():
+            with self._ledger.write() as tx:
+                fits, _ = self._ask_again(tx, rows, now)
+                whole = len(fits) == len(rows) and rows[0].kind is OutboxKind.STEP
+                status = OutboxStatus.SENDING if whole else OutboxStatus.UNKNOWN
+                later = [replace(row, status=status, not_before=now + RETRY_UNKNOWN) for row in rows]
+                tx.save_outbox(later)
+            if whole:
+                self._call(later, True)
+                return True
+        return False
+
+    # --- the wire ---
+
+    def _call(self, rows: Sequence[OutboxRow], push: bool) -> None:
+        ids = [row.key.enrollment_id for row in rows]
+        first = rows[0]
+        if first.kind is OutboxKind.PUSH:
+            answer = self._server.push(ids)
+            pushed = [row for row in rows if row.key.enrollment_id in answer.pushed]
+            with self._ledger.write() as tx:
+                tx.save_outbox([replace(row, status=OutboxStatus.PUSHED) for row in rows])
+                self._tell(tx, EventKind.PUSHED, pushed, answer.server_at)
+            return
+        body = encode_request(json.loads(first.command), first.command_uuid)
+        self._settle(rows, self._server.enqueue(body, ids, push=push))
+
+    def _settle(self, rows: Sequence[OutboxRow], answer: EnqueueAnswer) -> None:
+        """Keep what the answer proves: statuses at once, evidence by way of the inbox."""
+        now = self._clock.now()
+        by_fate: dict[OutboxStatus, list[OutboxRow]] = defaultdict(list)
+        for row in rows:
+            by_fate[_FATE[answer.outcomes[row.key.enrollment_id]]].append(row)
+        refused = by_fate[OutboxStatus.REFUSED]
+        apart = refused if answer.separable and len(rows) > 1 else []
+        with self._ledger.write() as tx:
+            for fate, mine in by_fate.items():
+                not_before = now + RETRY_UNKNOWN if fate is OutboxStatus.UNKNOWN else now
+                tx.save_outbox([replace(row, status=fate, not_before=not_before) for row in mine])
+            if apart:
+                self._try_apart(tx, apart, now)
+            if rows[0].kind is OutboxKind.QUERY:
+                return  # only the answer to a query proves anything
+            self._tell(tx, EventKind.QUEUED, by_fate[OutboxStatus.QUEUED], answer.server_at)
+            if not apart:
+                self._tell(tx, EventKind.REFUSED, refused, answer.server_at, answer.reasons)
+
+    def _try_apart(self, tx: Transaction, rows: Sequence[OutboxRow], now: int) -> None:
+        """One unknown device made the whole call fail: nobody got it, and smaller calls go out. No try is used up."""
+        tx.save_outbox([replace(row, status=OutboxStatus.WITHDRAWN) for row in rows])
+        again = [
+            replace(row, id=0, status=OutboxStatus.INTENDED, command_uuid="", attempts=row.attempts + 1, not_before=now)
+            for row in rows
+        ]
+        events = [own_event(EventKind.WITHDRAWN, row, now) for row in rows]
+        events += [own_event(EventKind.INTENDED, row, now) for row in tx.add_outbox(again)]
+        record(tx, self._plans, events)
+
+    def _tell(
+        self,
+        tx: Transaction,
+        kind: EventKind,
+        rows: Sequence[OutboxRow],
+        server_at: int,
+        reasons: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        if not rows:
+            return
+        body = receipt(kind, rows, server_at, reasons)
+        tx.inbox_add(
+            [InboxRow(id=0, server=self._server.name, kind="receipt", received_at=self._clock.now(), body=body)]
+        )
+
+
+def _group(row: OutboxRow) -> tuple[OutboxKind, str, int]:
+    """Rows of one group may share one call: the same body, and equally often split."""
+    return row.kind, row.command, row.attempts
+
+
+def _distinct(rows: Sequence[OutboxRow]) -> list[OutboxRow]:
+    """An id twice in one call loses commands on kv storage."""
+    seen: dict[DeviceKey, OutboxRow] = {}
+    for row in rows:
+        seen.setdefault(row.key, row)
+    return list(seen.values())

@@ -1,0 +1,70 @@
+"""The service's own words: events of our own doing, the sender's receipts, and commands as comparable text."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from osupdate_kit.protocol.commands import Command, request
+from osupdate_kit.rollout.events import EventKind, RolloutEvent
+from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
+
+
+def command_text(command: Command) -> str:
+    """Canonical JSON of the request: equal commands have equal text, and one call may serve them all."""
+    return json.dumps(request(command), sort_keys=True, separators=(",", ":"))
+
+
+def intention_words(row: OutboxRow) -> dict[str, Any]:
+    """What an event says of the intention it speaks of."""
+    if row.kind is OutboxKind.PUSH:
+        return {"of": "push", "gate": row.gate}
+    if row.kind is OutboxKind.QUERY:
+        return {"of": "query", "type": row.request_type}
+    return {"of": "step", "role": row.role, "action": json.loads(row.command)["Updates"][0]["InstallAction"]}
+
+
+def own_event(kind: EventKind, row: OutboxRow, now: int, *, server_at: int = 0, reason: str = "") -> RolloutEvent:
+    """An event of our own doing, or the server's word on it."""
+    words = intention_words(row)
+    if reason:
+        words |= {"failure": ["refused", reason]}
+    return RolloutEvent(
+        key=row.key,
+        kind=kind,
+        at=now,
+        recorded_at=now,
+        digest=f"{kind.value}:{row.id}:{row.command_uuid}",
+        server_at=server_at,
+        rollout=row.rollout,
+        outbox=row.id,
+        command_uuid=row.command_uuid,
+        evidence=words,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The server's word on one call, on its way through the inbox like all evidence."""
+
+    kind: EventKind
+    rows: tuple[int, ...]  # outbox ids
+    server_at: int = 0
+    reasons: Mapping[int, str] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        words = {"kind": self.kind, "rows": self.rows, "server_at": self.server_at, "reasons": dict(self.reasons)}
+        return json.dumps(words, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, body: bytes) -> "Receipt":
+        words = json.loads(body)
+        reasons = {int(number): text for number, text in words["reasons"].items()}
+        return cls(
+            kind=EventKind(words["kind"]), rows=tuple(words["rows"]), server_at=words["server_at"], reasons=reasons
+        )
+
+
+def receipt(kind: EventKind, rows: Sequence[OutboxRow], server_at: int, reasons: Mapping[str, str]) -> bytes:
+    told = {row.id: reasons[row.key.enrollment_id] for row in rows if row.key.enrollment_id in reasons}
+    return Receipt(kind=kind, rows=tuple(row.id for row in rows), server_at=server_at, reasons=told).to_bytes()

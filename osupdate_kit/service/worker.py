@@ -1,0 +1,249 @@
+"""The worker: takes the inbox in order and turns it into events, facts, journeys and transitions; one transaction a turn.
+
+The effect of an inbox row and its removal are one transaction, so a killed worker neither loses nor doubles anything (I3).
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from osupdate_kit.errors import OSUpdateKitError, ProtocolError
+from osupdate_kit.fleet.devices import Device, DeviceKey
+from osupdate_kit.protocol.results import CommandResult, DeviceReport, read_result
+from osupdate_kit.protocol.terms import CommandStatus, Platform
+from osupdate_kit.rollout.events import EventKind, RolloutEvent
+from osupdate_kit.rollout.evidence import version_in, words_of
+from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
+from osupdate_kit.rollout.ports import Clock, ServerEvent, Topic
+from osupdate_kit.rollout.state import Facts, Item, Listed
+from osupdate_kit.servers.events import decode_event
+from osupdate_kit.service.record import Plans, record
+from osupdate_kit.service.words import Receipt, intention_words, own_event
+from osupdate_kit.stores.ledger import InboxRow, Ledger, StoredDevice, StoredJourney, Transaction
+
+log = logging.getLogger(__name__)
+
+WHOLE_SECOND = 999_999  # a Date header is cut to seconds: what it dates happened no later than this much after it
+
+_CHECKINS = {
+    Topic.AUTHENTICATE: EventKind.AUTHENTICATED,
+    Topic.TOKEN_UPDATE: EventKind.ENROLLED,
+    Topic.CHECK_OUT: EventKind.CHECKED_OUT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One inbox row, parsed; `result` only where a device reports on a command."""
+
+    row: InboxRow
+    key: DeviceKey
+    event: ServerEvent
+    result: CommandResult | None
+
+
+class Worker:
+    """The only one that turns evidence into events."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, plans: Plans, *, limit: int = 500) -> None:
+        self._ledger, self._clock, self._plans, self._limit = ledger, clock, plans, limit
+
+    def turn(self) -> int:
+        """Take up to `limit` inbox rows; how many were taken."""
+        with self._ledger.read() as tx:
+            rows = tx.inbox_next(self._limit)
+        if not rows:
+            return 0
+        receipts = [row for row in rows if row.kind == "receipt"]
+        reads = [read for row in rows if row.kind == "webhook" and (read := self._read(row))]
+        with self._ledger.write() as tx:
+            self._take(tx, reads, receipts)
+            tx.inbox_done([row.id for row in rows])
+        return len(rows)
+
+    def _read(self, row: InboxRow) -> Read | None:
+        """Parse outside the transaction. A body that cannot be read is logged by its number, and stops nobody (I9)."""
+        try:
+            event = decode_event(row.body)
+            result = read_result(event.fields) if event.topic is Topic.CONNECT and event.command_uuid else None
+        except (OSUpdateKitError, ValueError, KeyError, TypeError) as error:
+            log.warning("event %s of %s cannot be read: %s", row.id, row.server, type(error).__name__)
+            return None
+        return Read(row, DeviceKey(row.server, event.enrollment_id), event, result)
+
+    def _take(self, tx: Transaction, reads: Sequence[Read], receipts: Sequence[InboxRow]) -> None:
+        told = [Receipt.from_bytes(row.body) for row in receipts]
+        mine = tx.outbox_rows(number for receipt in told for number in receipt.rows)
+        keys = {read.key for read in reads} | {row.key for row in mine.values()}
+        devices = tx.devices(keys)
+        new = [_newcomer(read) for read in reads if read.key not in devices]
+        if new:
+            tx.add_devices({device.key: device for device in new}.values(), now=self._clock.now())
+            devices |= tx.devices(device.key for device in new)
+        journeys = tx.journeys_of(keys)
+        answers = [(read.key, read.event.command_uuid) for read in reads if read.result]
+        answered = tx.answered_rows(answers)
+        events: list[RolloutEvent] = []
+        for receipt, inbox in zip(told, receipts, strict=True):
+            events += self._settled(receipt, inbox, mine)
+        wake = {event.key for event in events if event.kind is not EventKind.PUSHED}
+        seen: dict[DeviceKey, int] = {}
+        described: set[DeviceKey] = set()
+        for read in reads:
+            seen[read.key] = max(seen.get(read.key, 0), read.row.received_at)
+            row = answered.get((read.key, read.event.command_uuid)) if read.result else None
+            device = devices[read.key]
+            event = self._event(tx, read, row, Facts.from_json(device.facts), journeys.get(read.key, ()))
+            if (better := _described(device, read)) != device:
+                devices[read.key] = better
+                described.add(read.key)
+            if event:
+                events.append(event)
+                wake.add(read.key)
+        saved = record(tx, self._plans, events, devices=devices)
+        tx.save_devices([devices[key] for key in described - saved])
+        tx.seen(seen)
+        now = self._clock.now()
+        tx.set_due(
+            [(j.journey.rollout, key, now) for key in wake for j in journeys.get(key, ()) if j.due_at is not None]
+        )
+
+    def _settled(self, receipt: Receipt, inbox: InboxRow, rows: dict[int, OutboxRow]) -> list[RolloutEvent]:
+        at = receipt.server_at + WHOLE_SECOND if receipt.server_at else 0
+        return [
+            own_event(receipt.kind, rows[n], inbox.received_at, server_at=at, reason=receipt.reasons.get(n, ""))
+            for n in receipt.rows
+        ]
+
+    def _event(
+        self,
+        tx: Transaction,
+        read: Read,
+        row: OutboxRow | None,
+        facts: Facts,
+        journeys: Sequence[StoredJourney],
+    ) -> RolloutEvent | None:
+        """The evidence in one webhook event, if there is any."""
+        kind, words, digest = self._reading(tx, read, row, facts, journeys)
+        if kind is None:
+            return None
+        return RolloutEvent(
+            key=read.key,
+            kind=kind,
+            at=self._clock.from_server(read.event.created_at),
+            recorded_at=read.row.received_at,
+            digest=digest,
+            server_at=read.event.created_at,
+            rollout=row.rollout if row else 0,
+            outbox=row.id if row else 0,
+            command_uuid=read.event.command_uuid,
+            evidence=words,
+        )
+
+    def _reading(
+        self,
+        tx: Transaction,
+        read: Read,
+        row: OutboxRow | None,
+        facts: Facts,
+        journeys: Sequence[StoredJourney],
+    ) -> tuple[EventKind | None, dict[str, Any], str]:
+        event, result = read.event, read.result
+        if event.topic in _CHECKINS:
+            kind = _CHECKINS[event.topic]
+            return (kind if journeys else None), {}, f"{kind.value}:{event.created_at}"
+        if result is None:
+            knocking = facts.knock.gate and facts.idle_at <= (facts.knock.pushed_at or facts.idle_at)
+            idle = event.status == CommandStatus.IDLE and knocking
+            return (EventKind.IDLE if idle else None), {}, f"idle:{event.created_at}"
+        digest = f"{event.command_uuid}:{_digest(event)}"
+        if row is not None and row.kind is not OutboxKind.PUSH:
+            words = words_of(result, intention_words(row), facts)
+            proves = self._proves(tx, read, words, row, facts, journeys)
+            return EventKind.ANSWERED, words | ({"proves": proves} if proves else {}), digest
+        other = result.update_results is not None and result.status is CommandStatus.ACKNOWLEDGED
+        return (EventKind.FOREIGN if other and journeys else None), {}, digest
+
+    def _proves(
+        self,
+        tx: Transaction,
+        read: Read,
+        words: dict[str, Any],
+        row: OutboxRow,
+        facts: Facts,
+        journeys: Sequence[StoredJourney],
+    ) -> list[int]:
+        """The rollouts whose target this answer shows: asked for in that rollout, or in a later one."""
+        version = version_in(words)
+        listed = Listed(read.event.created_at, tuple(Item(*item) for item in words.get("items", ())))
+        found = []
+        for journey in journeys:
+            number = journey.journey.rollout
+            if journey.barred or number > row.rollout:
+                continue
+            target = self._plans.plan(tx, number).target
+            gone = "items" in words and target.gone_from(
+                listed, scanned_at=facts.scanned_at, installed_after=facts.doubt.at
+            )
+            if gone or (version is not None and target.reached_by(version)):
+                found.append(number)
+        return sorted(found)
+
+
+def _digest(event: ServerEvent) -> str:
+    return hashlib.blake2b(repr(event.fields).encode(), digest_size=12).hexdigest()
+
+
+def _newcomer(read: Read) -> Device:
+    event = read.event
+    return Device(
+        key=read.key,
+        udid=event.udid or event.enrollment_id,
+        enrollment_type=event.enrollment_type or "Device",
+        last_seen_at=read.row.received_at,
+    )
+
+
+def _described(stored: StoredDevice, read: Read) -> StoredDevice:
+    """What this event tells of the device itself; the newest word by the server's clock stays."""
+    device, event = stored.device, read.event
+    if event.topic is Topic.CHECK_OUT:
+        return replace(stored, device=replace(device, enrolled=False))
+    if event.topic is Topic.TOKEN_UPDATE:
+        return replace(stored, device=replace(device, enrolled=True))
+    report: DeviceReport | None = read.result.device if read.result else None
+    if event.topic is Topic.AUTHENTICATE:
+        try:
+            report = read_result({"Status": "Acknowledged", "UDID": event.udid, "CommandUUID": "-",
+                                  "QueryResponses": dict(event.fields)}).device  # fmt: skip
+        except ProtocolError:
+            report = None
+        device = replace(device, enrolled=True)
+    if report is None or event.created_at < stored.info_at:
+        return replace(stored, device=device)
+    platform = _platform(report) or device.platform
+    described = replace(
+        device,
+        serial=report.serial_number or device.serial,
+        name=report.device_name or device.name,
+        platform=platform,
+        model=report.product_name or device.model,
+        os_version=report.os_version or device.os_version,
+        build_version=report.build_version or device.build_version,
+        supervised=report.is_supervised if report.is_supervised is not None else device.supervised,
+    )
+    return replace(stored, device=described, info_at=event.created_at)
+
+
+_FAMILIES = (
+    ("iPad", Platform.IPADOS), ("iPhone", Platform.IOS), ("iPod", Platform.IOS), ("AppleTV", Platform.TVOS),
+    ("Mac", Platform.MACOS), ("iMac", Platform.MACOS), ("RealityDevice", Platform.VISIONOS), ("Watch", Platform.WATCHOS),
+)  # fmt: skip
+
+
+def _platform(report: DeviceReport) -> Platform | None:
+    """By the product name, such as iPad13,1: Apple's replies name no platform."""
+    name = report.product_name or report.model_name or ""
+    return next((platform for prefix, platform in _FAMILIES if name.startswith(prefix)), None)
