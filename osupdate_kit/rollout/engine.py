@@ -1,8 +1,8 @@
 """The next step of one device, as a pure function of what is known, the plan, the window and now.
 
-`possible` says what may be done at all, with timers taken as able to fire at any moment (the model's table). `next_steps`
-picks what is due now and says when to look again. `may_send` asks every condition once more in the transaction that marks
-an intention *sending*.
+`possible` says what may be done at all, with timers taken as able to fire at any moment (the model's table).
+`next_steps` picks what is due now and says when to look again. `may_send` asks every condition once more in the
+transaction that marks an intention *sending*.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 """From a device's answer to the words that an event carries. Apple's many ways of saying a thing end here.
 
-The keys of `RolloutEvent.evidence`: `of` (step, query, push); of a step `role`, `action`; of a query `type`; of a push `gate`;
-of an answer `answer`, `returned`, `failure` (class, text), `lasting`, `look`, `share`, `deferrals` (most, remaining, next),
-`items` (key, version, build), `scanned`, `os_version`, `build`, `supplemental_build`, `extra`, `proves` (rollouts), `progress` (a rank).
+The keys of `RolloutEvent.evidence`: `of` (step, query, push); of a step `role`, `action`; of a query `type`; of a push
+`gate`; of an answer `answer`, `returned`, `failure` (class, text), `lasting`, `look`, `share`, `deferrals` (most,
+remaining, next), `items` (key, version, build), `scanned`, `os_version`, `build`, `supplemental_build`, `extra`, `proves`
+(rollouts), `progress` (a rank).
 """
 
 from datetime import datetime
@@ -13,6 +14,7 @@ from osupdate_kit.protocol.terms import CommandStatus, InstallAction, RequestTyp
 from osupdate_kit.rollout.state import Facts, Version
 
 LASTING = frozenset({FailureClass.BUG, FailureClass.UNSUPPORTED, FailureClass.SUPERVISION})
+_NOTHING_THERE = frozenset({FailureClass.NO_UPDATE, FailureClass.UNSUPPORTED})
 _STEP_RANK = 1_000  # progress within one step never outranks the next step's beginning
 
 
@@ -29,9 +31,8 @@ def words_of(result: CommandResult, of: dict[str, Any], facts: Facts) -> dict[st
         _add_step(words, result, facts)
     if result.update_status is not None:
         _add_look(words, result.update_status, facts)
-    elif of.get("type") == RequestType.OS_UPDATE_STATUS and failure:
-        if failure.failure_class in (FailureClass.NO_UPDATE, FailureClass.UNSUPPORTED):
-            words["look"] = "nothing"
+    elif of.get("type") == RequestType.OS_UPDATE_STATUS and failure and failure.failure_class in _NOTHING_THERE:
+        words["look"] = "nothing"
     if result.scan_initiated:
         words["scanned"] = True
     if result.available is not None:

@@ -64,7 +64,7 @@ def corrections(known: Iterable[Change], true: Iterable[Change]) -> Iterator[Cha
 
 
 def journey_of(key: DeviceKey, facts: Facts, course: Course, target: str) -> Journey:
-    """The newest state and what stands beside it, read off the facts. `target`: the version aimed at, "" for an item."""
+    """The newest state and what stands beside it. `target`: the version aimed at, "" for an item."""
     mine = [(number, step) for number, step in sorted(facts.steps.items()) if step.rollout == course.rollout]
     newest = mine[-1][1] if mine else None
     state = stored_state(facts, course)

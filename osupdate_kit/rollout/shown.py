@@ -1,4 +1,4 @@
-"""What time lays over a stored journey: waiting, silence, standstill, the deadline. Pure; nothing here is ever stored."""
+"""What time lays over a stored journey: waiting, silence, standstill, the deadline. Nothing here is ever stored."""
 
 from typing import NamedTuple
 

@@ -1,7 +1,7 @@
 """Recording: events in, facts and journeys and signed transitions out, in the transaction of the caller.
 
-Every event passes here, whoever saw it (worker, loop, sender), so that there is one way from evidence to state. Leaves to
-`rollout` what evidence means.
+Every event passes here, whoever saw it (worker, loop, sender), so that there is one way from evidence to state. Leaves
+to `rollout` what evidence means.
 """
 
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""The sender: takes intentions to one MDM server, asking every condition again in the transaction that marks them *sending*.
+"""The sender: takes intentions to one MDM server, and asks every condition again when it marks them *sending*.
 
 Knows batches, retries of unknown outcome, and what a server's answer proves. One call is in flight per server.
 """
@@ -63,7 +63,7 @@ class Sender:
         if not ready:
             return False
         with self._ledger.write() as tx:
-            marked = self._mark(tx, [row for row in tx.outbox_rows([r.id for r in ready]).values()], now)
+            marked = self._mark(tx, list(tx.outbox_rows(r.id for r in ready).values()), now)
         rows, push = marked
         if rows:
             self._call(rows, push)

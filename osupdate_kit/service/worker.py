@@ -1,6 +1,6 @@
-"""The worker: takes the inbox in order and turns it into events, facts, journeys and transitions; one transaction a turn.
+"""The worker: turns the inbox, in order, into events, facts, journeys and transitions; one transaction a turn.
 
-The effect of an inbox row and its removal are one transaction, so a killed worker neither loses nor doubles anything (I3).
+The effect of an inbox row and its removal are one transaction, so a killed worker neither loses nor doubles any (I3).
 """
 
 import hashlib
@@ -239,7 +239,8 @@ def _described(stored: StoredDevice, read: Read) -> StoredDevice:
 
 _FAMILIES = (
     ("iPad", Platform.IPADOS), ("iPhone", Platform.IOS), ("iPod", Platform.IOS), ("AppleTV", Platform.TVOS),
-    ("Mac", Platform.MACOS), ("iMac", Platform.MACOS), ("RealityDevice", Platform.VISIONOS), ("Watch", Platform.WATCHOS),
+    ("Mac", Platform.MACOS), ("iMac", Platform.MACOS), ("VirtualMac", Platform.MACOS),
+    ("RealityDevice", Platform.VISIONOS), ("Watch", Platform.WATCHOS),
 )  # fmt: skip
 
 
