@@ -1,0 +1,102 @@
+"""People's acts: rows that the service picks up and carries out, each with its line in the audit log (I10)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from osupdate_kit.errors import OSUpdateKitError, RolloutError
+from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.rollout.events import EventKind
+from osupdate_kit.rollout.journey import RolloutStatus
+from osupdate_kit.rollout.ports import Clock
+from osupdate_kit.rollout.state import Facts
+from osupdate_kit.service.loop import withdraw
+from osupdate_kit.service.record import Plans, record
+from osupdate_kit.service.words import own_event
+from osupdate_kit.stores.ledger import Act, Ledger, StoredRollout, Transaction
+
+_FROM: Mapping[str, tuple[RolloutStatus, ...]] = {
+    "pause": (RolloutStatus.RUNNING,),
+    "resume": (RolloutStatus.PAUSED, RolloutStatus.HALTED),
+    "halt": (RolloutStatus.RUNNING, RolloutStatus.PAUSED),
+    "cancel": (RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED),
+    "abandon": tuple(RolloutStatus),
+}
+_TO = {
+    "pause": RolloutStatus.PAUSED,
+    "resume": RolloutStatus.RUNNING,
+    "halt": RolloutStatus.HALTED,
+    "cancel": RolloutStatus.CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Carries out what people asked for, oldest first, at the beginning of the loop's turn."""
+
+    ledger: Ledger
+    clock: Clock
+    plans: Plans
+
+    def turn(self) -> int:
+        with self.ledger.read() as tx:
+            if not tx.open_acts():
+                return 0
+        with self.ledger.write() as tx:
+            acts = tx.open_acts()
+            for act in acts:
+                self._carry_out(tx, act)
+            return len(acts)
+
+    def _carry_out(self, tx: Transaction, act: Act) -> None:
+        now = self.clock.now()
+        try:
+            rollout = check(tx, act.what, act.rollout)
+            count = _ACTS[act.what](self, tx, rollout, act, now)
+            outcome = "done"
+        except OSUpdateKitError as error:
+            count, outcome = 0, str(error)
+        tx.finish_act(act.id, at=now, outcome=outcome)
+        tx.audit(at=now, who=act.who, what=act.what, rollout=act.rollout, count=count, detail=act.detail or outcome)
+
+    def _change(self, tx: Transaction, rollout: StoredRollout, act: Act, now: int) -> int:
+        status = _TO[act.what]
+        if status is RolloutStatus.CANCELLED:
+            tx.end_rollout(rollout.id, status, now=now, reason=act.detail or f"by {act.who}")
+        else:
+            tx.set_rollout(rollout.id, status, now=now, reason=act.detail or f"by {act.who}")
+        if status is RolloutStatus.RUNNING:
+            tx.make_due(rollout.id, now)
+            return 0
+        return withdraw(tx, self.plans, rollout.id, now)
+
+    def _abandon(self, tx: Transaction, rollout: StoredRollout, act: Act, now: int) -> int:
+        """Declare the open and accepted steps of one device dead: only a person may, for nothing else can know."""
+        server, _, enrollment_id = act.detail.partition(" ")
+        key = DeviceKey(server, enrollment_id)
+        stored = tx.devices([key]).get(key)
+        facts = Facts.from_json(stored.facts) if stored else Facts()
+        dead = [number for number, step in facts.steps.items() if step.perhaps_sent and step.installs and not step.dead]
+        rows = tx.outbox_rows(dead)
+        record(tx, self.plans, [own_event(EventKind.ABANDONED, row, now) for row in rows.values()])
+        tx.set_due([(rollout.id, key, now)])
+        return len(rows)
+
+
+_ACTS: Mapping[str, Callable[[Actor, Transaction, StoredRollout, Act, int], int]] = {
+    **dict.fromkeys(_TO, Actor._change),
+    "abandon": Actor._abandon,
+}
+
+
+def check(tx: Transaction, what: str, rollout_id: int) -> StoredRollout:
+    """The rollout, if it allows this act now; else a RolloutError that says why not."""
+    rollout = tx.rollout(rollout_id)
+    if rollout is None:
+        raise RolloutError(f"There is no rollout {rollout_id}.", remedy="`osupdate-kit rollout list` shows them.")
+    if rollout.status not in _FROM[what]:
+        allowed = " or ".join(_FROM[what])
+        raise RolloutError(
+            f"Rollout {rollout_id} is {rollout.status}; only a {allowed} one takes {what!r}.",
+            remedy="`osupdate-kit rollout status` shows where it stands.",
+        )
+    return rollout
