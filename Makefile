@@ -1,0 +1,38 @@
+# Everything on a fresh machine: `make demo` runs the main job, `make test` passes the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test bench lint lock clean
+
+demo: $(VENV)/ready
+	$(BIN)/osupdate-kit demo
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/ready
+	$(BIN)/python -m benchmarks
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+simulate: $(VENV)/ready
+	$(BIN)/python -m tests.simulation $(SEEDS)
+
+# The lock holds hashes and no addresses. The build tools are in it, too, so nothing is fetched beside it.
+$(VENV)/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --extra test --quiet --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV)

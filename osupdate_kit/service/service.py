@@ -1,0 +1,104 @@
+"""The long-running process: worker, acts, loop and one sender per server, each in a thread, until it is told to stop.
+
+Knows how the turns are driven in real time, and that one service works while others stand by. Everything that decides is in
+the turns themselves: the simulation calls them one by one.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from osupdate_kit.errors import OSUpdateKitError
+from osupdate_kit.rollout.policy import Cadences
+from osupdate_kit.rollout.ports import Clock, CommandServer
+from osupdate_kit.service.acts import Actor
+from osupdate_kit.service.census import Census
+from osupdate_kit.service.loop import Loop
+from osupdate_kit.service.record import Plans
+from osupdate_kit.service.sender import Sender
+from osupdate_kit.service.worker import Worker
+from osupdate_kit.stores.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 0.2  # how long a thread rests when there was nothing to do
+FAULT_SECONDS = (1.0, 5.0, 30.0)  # how long it rests after errors in a row
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """All that a service does, as synchronous turns over store, servers and clock."""
+
+    worker: Worker
+    actor: Actor
+    loop: Loop
+    census: Census
+    senders: Mapping[str, Sender]
+
+    @classmethod
+    def over(
+        cls, ledger: Ledger, servers: Sequence[CommandServer], clock: Clock, cadences: Cadences, *, limit: int = 1000
+    ) -> "Turns":
+        plans = Plans()
+        return cls(
+            Worker(ledger, clock, plans),
+            Actor(ledger, clock, plans),
+            Loop(ledger, clock, cadences, plans, limit=limit),
+            Census(ledger, clock),
+            {server.name: Sender(ledger, server, clock, plans) for server in servers},
+        )
+
+    def all_once(self) -> bool:
+        """Each once, in the order in which news travels; False when nobody had anything to do."""
+        busy = bool(self.worker.turn())
+        busy = bool(self.actor.turn()) or busy
+        busy = bool(self.loop.turn()) or busy
+        busy = bool(self.census.turn()) or busy
+        for sender in self.senders.values():
+            busy = bool(sender.turn()) or busy
+        return busy
+
+
+@dataclass(slots=True)
+class Service:
+    """Drives the turns in threads. `stop()` ends them after the turn they are in; a kill at any moment loses nothing."""
+
+    turns: Turns
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        turns = self.turns
+        jobs: dict[str, Callable[[], object]] = {
+            "worker": turns.worker.turn,
+            "loop": lambda: turns.actor.turn() + turns.loop.turn() + turns.census.turn(),
+            **{f"sender {name}": sender.turn for name, sender in turns.senders.items()},
+        }
+        for name, turn in jobs.items():
+            thread = threading.Thread(target=self._drive, args=(name, turn), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self, *, timeout_seconds: float = 35.0) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(timeout_seconds)
+
+    def _drive(self, name: str, turn: Callable[[], object]) -> None:
+        """An error stops nobody else: it is logged with its remedy, and the turn comes again (I9)."""
+        errors = 0
+        while not self._stopping.is_set():
+            try:
+                rest = 0.0 if turn() else IDLE_SECONDS
+                errors = 0
+            except OSUpdateKitError as error:
+                log.error("%s: %s", name, error)  # noqa: TRY400 - the message says it all, a trace would not help
+                rest = FAULT_SECONDS[min(errors, len(FAULT_SECONDS) - 1)]
+                errors += 1
+            except Exception:
+                log.exception("%s failed; it goes on", name)
+                rest = FAULT_SECONDS[min(errors, len(FAULT_SECONDS) - 1)]
+                errors += 1
+            if rest:
+                self._stopping.wait(rest)
