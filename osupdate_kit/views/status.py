@@ -1,0 +1,130 @@
+"""A rollout as people look at it: the value that the CLI, the page and, later, the notebook show. No I/O."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+
+GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "reached": ("reached", ("done", "notified", "downloaded_end")),
+    "active": (
+        "under way",
+        ("verifying", "installing", "downloaded", "downloading", "scheduled", "listing", "queued"),
+    ),
+    "put_off": ("put off", ("deferred", "not_now")),
+    "waiting": ("waiting", ("knocking", "held")),
+    "attention": ("to look at", ("unknown", "stalled", "silent")),
+    "lost": ("failed or expired", ("expired", "failed")),
+    "barred": ("barred", ("barred",)),
+}
+STATES = tuple(state for _, states in GROUPS.values() for state in states)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceStatus:
+    """One device of a rollout, as of the status it belongs to."""
+
+    udid: str
+    serial: str
+    server: str
+    platform: str
+    state: str
+    flags: tuple[str, ...]  # armed on the server / on the device, regressed, presumed
+    instrument: str
+    os_version_at_start: str
+    os_version_reported: str
+    action_asked: str
+    action_returned: str
+    deferrals_used: int | None
+    deferrals_remaining: int | None
+    failure_class: str
+    reason: str
+    remedy: str
+    commands_sent: int
+    updated_at: str | None  # newest evidence, ISO 8601 UTC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutStatusView:
+    """A rollout as of an instant. `states` sums up to `selected`, always (I5)."""
+
+    rollout: int
+    name: str
+    status: str
+    reason: str
+    as_of: str
+    target: str
+    deadline_at: str
+    selected: int
+    excluded: dict[str, int]  # breakdown of *barred* by reason
+    states: dict[str, int]
+    failures: dict[str, int]
+    armed: tuple[str, ...]  # serials (or UDIDs) that may still install because of us
+    devices: tuple[DeviceStatus, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        total = sum(self.states.values())
+        if total != self.selected:
+            raise ValueError(f"{self.selected} selected, but the states sum up to {total}")
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON values, in the order in which people read them."""
+        return asdict(self)
+
+    @property
+    def groups(self) -> Iterator[tuple[str, str, int]]:
+        """(group, words, count) of the groups that are not empty."""
+        for group, (words, states) in GROUPS.items():
+            if count := sum(self.states.get(state, 0) for state in states):
+                yield group, words, count
+
+    @property
+    def finding(self) -> str:
+        """What the figures say, in one sentence; computed, so that it cannot be false."""
+        done = self.states.get("done", 0)
+        eligible = self.selected - self.states.get("barred", 0)
+        if not eligible:
+            return f"None of {count(self.selected)} devices can take {self.target}."
+        person = sum(self.states.get(state, 0) for state in ("failed", "expired", "silent", "stalled", "unknown"))
+        head = f"{count(done)} of {count(eligible)} devices run {self.target}."
+        if done == eligible:
+            return f"All {count(eligible)} devices run {self.target}."
+        return f"{head} {count(person)} need a person." if person else f"{head} The others are on their way."
+
+    @property
+    def reconciliation(self) -> str:
+        parts = " + ".join(f"{count(number)} {words}" for _, words, number in self.groups)
+        return f"{count(self.selected)} selected = {parts or 0}"
+
+
+def summary(devices: Iterable[DeviceStatus]) -> tuple[Counter[str], Counter[str], list[str], int]:
+    """Counts by state, by failure class, the armed, and how many there are: one pass, nothing kept."""
+    states: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    armed: list[str] = []
+    total = 0
+    for device in devices:
+        total += 1
+        states[device.state] += 1
+        if device.failure_class and device.state in ("failed", "expired"):
+            failures[device.failure_class] += 1
+        if any(flag.startswith("armed") for flag in device.flags):
+            armed.append(device.serial or device.udid)
+    return states, failures, armed, total
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def moment(at: int) -> str:
+    """`Tue 24 Nov 2026, 08:00 UTC`"""
+    return f"{_datetime(at):%a %d %b %Y, %H:%M} UTC"
+
+
+def iso(at: int) -> str:
+    return _datetime(at).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _datetime(at: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
