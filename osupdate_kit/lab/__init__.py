@@ -1,1 +1,1 @@
-"""A simulated fleet that speaks Apple's protocol, its virtual clock, and a local MDM server before it."""
+"""A simulated fleet that speaks Apple's protocol, its clock, and a local MDM server before it."""

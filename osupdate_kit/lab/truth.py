@@ -1,0 +1,156 @@
+"""What really happened, as only the simulator knows it: append-only, one entry after the other.
+
+Knows nothing of the kit. Devices and the server before them write; tests and rehearsals compare.
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from osupdate_kit.protocol.terms import InstallAction
+
+
+class What(StrEnum):
+    """The closed list of entries; in brackets what `detail` says."""
+
+    ENROLLED = "enrolled"  # (version)
+    CHECKED_OUT = "checked_out"
+    QUEUED = "queued"  # the server took an enqueue call (request type, or ScheduleOSUpdate:action)
+    PUSHED = "pushed"
+    CLEARED = "cleared"  # Authenticate emptied the server's queue
+    AWAKE = "awake"  # the device connects
+    HANDED = "handed"  # the server gave this command to the device (as QUEUED)
+    ANSWERED = "answered"  # the device's report reached the server (status)
+    UNANSWERED = "unanswered"  # the device acted or not, and its report never left it (why)
+    DOWNLOAD_STARTED = "download_started"  # (version)
+    DOWNLOAD_DONE = "download_done"  # (version)
+    DOWNLOAD_FAILED = "download_failed"  # (version)
+    ACCEPTED = "accepted"  # the device will install because of this command (version)
+    PROMPT = "prompt"  # a person is asked (version)
+    PUT_OFF = "put_off"  # and says later (remaining deferrals, if counted)
+    NOTIFIED = "notified"  # NotifyOnly did what it can (version)
+    INSTALL_STARTED = "install_started"  # (command, user, system or forced)
+    INSTALL_FAILED = "install_failed"  # (version)
+    INSTALLED = "installed"  # (version)
+    RESTARTED = "restarted"
+
+
+class Entry(NamedTuple):
+    """One entry; `at` in microseconds UTC of the lab's clock, `command_uuid` empty where no command is behind it."""
+
+    at: int
+    udid: str
+    what: What
+    command_uuid: str = ""
+    detail: str = ""
+
+
+class SecondInstall(NamedTuple):
+    """An install step that was queued while another was open: what invariant I1 forbids the kit."""
+
+    at: int
+    udid: str
+    command_uuid: str
+    open_uuid: str  # empty: the device was installing by itself
+
+
+class TruthLog:
+    """All entries in the order in which they happened."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._versions: dict[str, list[tuple[int, str]]] = {}
+
+    def add(self, at: int, udid: str, what: What, command_uuid: str = "", detail: str = "") -> None:
+        self.entries.append(Entry(at, udid, what, command_uuid, detail))
+        if what in (What.INSTALLED, What.ENROLLED):
+            self._versions.setdefault(udid, []).append((at, detail))
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def of(self, udid: str, *whats: What) -> list[Entry]:
+        """The entries of one device, of these kinds or of all."""
+        return [entry for entry in self.entries if entry.udid == udid and (not whats or entry.what in whats)]
+
+    def version(self, udid: str, at: int | None = None) -> str:
+        """The OS version on the device, now or as of `at`; empty before it enrolled."""
+        known = self._versions.get(udid, [])
+        index = len(known) if at is None else bisect_right(known, at, key=lambda pair: pair[0])
+        return known[index - 1][1] if index else ""
+
+    def versions(self) -> Mapping[str, str]:
+        """The OS version on every device now."""
+        return {udid: known[-1][1] for udid, known in self._versions.items()}
+
+    def second_installs(self, own: Collection[str] | None = None) -> list[SecondInstall]:
+        """Install steps queued, with another UUID, while one was open on the server, accepted, or running.
+
+        own: only steps with these command UUIDs are looked at; None: all, other parties' and the system's too. An open
+        step is one that can install and is queued without a final answer; a running one lasts from its acceptance,
+        prompt or start until installed or failed.
+        """
+        queued: dict[str, set[str]] = {}
+        running: dict[str, str] = {}
+        found = []
+        for at, udid, what, uuid, detail in self.entries:
+            if own is not None and uuid not in own and what in _BEGINS:
+                continue
+            if what is What.QUEUED and can_install(detail):
+                others = queued.setdefault(udid, set()) - {uuid}
+                if others:
+                    found.append(SecondInstall(at, udid, uuid, min(others)))
+                elif running.get(udid, uuid) != uuid:
+                    found.append(SecondInstall(at, udid, uuid, running[udid]))
+                queued[udid].add(uuid)
+            elif what is What.ANSWERED and detail != "NotNow":
+                queued.get(udid, set()).discard(uuid)
+            elif what is What.CLEARED:
+                queued.pop(udid, None)
+            elif what in _BEGINS:
+                running[udid] = uuid
+            elif what in (What.INSTALLED, What.INSTALL_FAILED):
+                running.pop(udid, None)
+        return found
+
+    def write(self, path: Path) -> None:
+        """All entries as JSON lines."""
+        with path.open("w", encoding="utf-8") as file:
+            for entry in self.entries:
+                file.write(json.dumps(entry._asdict(), separators=(",", ":")) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "TruthLog":
+        log = cls()
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                words = json.loads(line)
+                log.add(words["at"], words["udid"], What(words["what"]), words["command_uuid"], words["detail"])
+        return log
+
+
+def command_words(command: Mapping[str, object]) -> str:
+    """How the log names a command: its request type, for ScheduleOSUpdate with the first action: `…:InstallASAP`."""
+    updates = command.get("Updates")
+    first = updates[0] if isinstance(updates, list) and updates else None
+    if isinstance(first, dict):
+        return f"{command.get('RequestType')}:{first.get('InstallAction')}"
+    return str(command.get("RequestType"))
+
+
+_BEGINS = (What.QUEUED, What.ACCEPTED, What.PROMPT, What.INSTALL_STARTED)
+_HARMLESS = {action.value for action in InstallAction if not action.can_install}
+
+
+def can_install(words: str) -> bool:
+    """May a device that is handed the command named so install because of it?"""
+    request_type, _, action = words.partition(":")
+    if request_type != "ScheduleOSUpdate":
+        return False
+    return action not in _HARMLESS
