@@ -98,11 +98,12 @@ class TruthLog:
         """
         queued: dict[str, set[str]] = {}
         running: dict[str, str] = {}
+        ended: set[tuple[str, str]] = set()  # on a real server an answer may be told before the enqueue is
         found = []
         for at, udid, what, uuid, detail in self.entries:
             if own is not None and uuid not in own and what in _BEGINS:
                 continue
-            if what is What.QUEUED and can_install(detail):
+            if what is What.QUEUED and can_install(detail) and (udid, uuid) not in ended:
                 others = queued.setdefault(udid, set()) - {uuid}
                 if others:
                     found.append(SecondInstall(at, udid, uuid, min(others)))
@@ -111,6 +112,7 @@ class TruthLog:
                 queued[udid].add(uuid)
             elif what is What.ANSWERED and detail != "NotNow":
                 queued.get(udid, set()).discard(uuid)
+                ended.add((udid, uuid))
             elif what is What.CLEARED:
                 queued.pop(udid, None)
             elif what in _BEGINS:
