@@ -22,6 +22,7 @@ from urllib.parse import unquote
 from osupdate_kit.lab.clock import MINUTE, SECOND, LabClock
 from osupdate_kit.lab.plists import read_plist
 from osupdate_kit.lab.truth import TruthLog, What, command_words
+from osupdate_kit.protocol.terms import CommandStatus
 
 CHECKIN_TYPE = "application/x-apple-aspen-mdm-checkin"
 COMMAND_TYPE = "application/x-apple-aspen-mdm"
@@ -171,8 +172,10 @@ class PgQueue:
             if b"\0" in body:
                 raise StorageError('pq: invalid byte sequence for encoding "UTF8": 0x00')
         except UnicodeDecodeError as error:
-            words = f'pq: invalid byte sequence for encoding "UTF8": 0x{body[error.start]:02x}'
-            raise StorageError(words) from error
+            length = 4 if body[error.start] >= 0xF0 else 3 if body[error.start] >= 0xE0 else 2
+            bad = body[error.start : error.start + length] if body[error.start] >= 0xC0 else body[error.start :][:1]
+            words = " ".join(f"0x{byte:02x}" for byte in bad)
+            raise StorageError(f'pq: invalid byte sequence for encoding "UTF8": {words}') from error
         if uuid in self._bodies:
             raise StorageError('pq: duplicate key value violates unique constraint "commands_pkey"')
         if len(set(ids)) < len(ids):
@@ -192,6 +195,8 @@ class PgQueue:
                 if not self._uses[uuid]:
                     del self._bodies[uuid], self._uses[uuid]
             return
+        if status not in _STATUSES:
+            raise StorageError('pq: new row for relation "command_results" violates check constraint')
         if uuid not in self._bodies:
             raise StorageError(_FOREIGN_KEY.format("command_results", "command_results_command_uuid_fkey"))
         if uuid in rows:
@@ -212,12 +217,14 @@ class PgQueue:
         return [uuid for uuid, row in rows.items() if row.active and row.status in ("", "NotNow")]
 
 
+_STATUSES = {status.value for status in CommandStatus}
+_REFUSALS = {400: b"Bad Request\n", 500: b"Internal Server Error\n"}
 _FOREIGN_KEY = 'pq: insert or update on table "{}" violates foreign key constraint "{}"'
 
 
 @dataclass(slots=True)
 class _Enrolment:
-    identity: str
+    identities: set[str]
     topic: str = ""
     tokens: int = 0  # the tally since the last Authenticate
     pushable: bool = False
@@ -252,6 +259,7 @@ class LabServer:
         self._api_key, self._webhook_key = api_key, webhook_key.encode()
         self._pgsql = storage == "pgsql"
         self._enrolments: dict[str, _Enrolment] = {}
+        self._owners: dict[str, str] = {}  # certificate → the id that enrolled with it
         self._queue: Queue = PgQueue(self._is_known, delete=delete) if self._pgsql else KVQueue()
         self._random = Random(seed)
         self._deliveries: list[tuple[int, int, str, bytes]] = []
@@ -272,9 +280,7 @@ class LabServer:
                 status, answer = self.mdm(
                     "checkin" if checkin else "connect", body, named.get(IDENTITY_HEADER.lower(), "")
                 )
-                return self._response(
-                    status, answer or (b"Internal Server Error\n" if status != 200 else b""), "text/plain"
-                )
+                return self._response(status, answer or _REFUSALS.get(status, b""), "text/plain; charset=utf-8")
             for prefix, act in (("/v1/enqueue/", self._enqueue), ("/v1/push/", self._push)):
                 if path.startswith(prefix):
                     if not self._authorised(named.get("authorization", "")):
@@ -368,19 +374,20 @@ class LabServer:
     def mdm(self, kind: str, body: bytes, identity: str = "") -> tuple[int, bytes]:
         """A device's "checkin" or "connect": HTTP status and answer. identity: the device's certificate, in any form.
 
-        500 without an event for a device that never enrolled, or under another certificate than at its enrolment.
+        Without an event: 400 for what cannot be read, 500 for a device that never enrolled, or under another
+        certificate than at its enrolment.
         """
         with self._lock:
             try:
                 message = _read_message(body)
             except ValueError:
-                return 500, b""
+                return 400, b""
             udid = message.get("UDID") or message.get("EnrollmentID") or ""
             own = f"{udid}:{message['UserID']}" if message.get("UserID") else udid
             enrolment = self._enrolments.get(own)
             if kind == "checkin":
                 return self._checkin(own, udid, message, body, identity)
-            if enrolment is None or enrolment.identity != identity:
+            if enrolment is None or identity not in enrolment.identities:
                 return 500, b""
             status, uuid = message.get("Status", ""), message.get("CommandUUID", "")
             answer, code = b"", 200
@@ -397,23 +404,24 @@ class LabServer:
     def _checkin(
         self, own: str, udid: str, message: Mapping[str, Any], body: bytes, identity: str
     ) -> tuple[int, bytes]:
-        kind, enrolment = message.get("MessageType", ""), self._enrolments.get(own)
-        if enrolment is not None and enrolment.identity != identity:
-            return 500, b""
+        kind = message.get("MessageType", "")
+        if kind not in ("Authenticate", "TokenUpdate", "CheckOut", "SetBootstrapToken"):
+            return 400, b""
         more: dict[str, object] = {}
         if kind == "Authenticate":
-            enrolment = self._enrolments.setdefault(own, _Enrolment(identity))
+            if self._owners.setdefault(identity or own, own) != own:
+                return 500, b""  # another device's certificate
+            enrolment = self._enrolments.setdefault(own, _Enrolment(set()))
+            enrolment.identities = {identity} | (enrolment.identities if self._pgsql else set())
             enrolment.tokens = 0
             self._queue.clear(own)
-        elif enrolment is None and own == udid:
+        elif identity not in (self._enrolments[udid].identities if udid in self._enrolments else ()):
             return 500, b""
         elif kind == "TokenUpdate":
-            enrolment = self._enrolments.setdefault(own, _Enrolment(identity))
+            enrolment = self._enrolments.setdefault(own, _Enrolment({identity}))
             enrolment.tokens += 1
             enrolment.topic, enrolment.pushable, enrolment.known = message.get("Topic", ""), True, True
             more["token_update_tally"] = enrolment.tokens
-        elif kind not in ("CheckOut", "SetBootstrapToken"):
-            return 500, b""
         self._emit(f"mdm.{kind}", "checkin_event", own, udid, {"udid": udid} | more, body)
         return 200, b""
 
