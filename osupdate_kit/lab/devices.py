@@ -198,7 +198,7 @@ class SimulatedDevice:
         else:
             self._session += 1
             self._truth.add(now, self.udid, What.AWAKE)
-            self._report, self._about = self._idle, ("", CommandStatus.IDLE)
+            self._report, self._about = self._idle, ("", CommandStatus.IDLE.value)
             self._connect(self._session, now, exchange)
 
     def _end_session(self) -> None:
@@ -273,7 +273,7 @@ class SimulatedDevice:
         raise _Refusal(12021)
 
     def _lay(self, uuid: str, status: CommandStatus, keys: Mapping[str, object]) -> None:
-        self._about = (uuid, status)
+        self._about = (uuid, status.value)
         self._report = write_plist({"UDID": self.udid, "CommandUUID": uuid, "Status": status.value, **keys})
 
     def _acknowledge(self, uuid: str, **keys: object) -> None:
@@ -515,7 +515,7 @@ class SimulatedDevice:
             self._put_offs += 1
             update.deferrals_left -= 1
             self._truth.add(now, self.udid, What.PUT_OFF, update.step, str(update.deferrals_left))
-            self._next_prompt(now, update)
+            self._next_prompt(now + 15 * HOUR, update)  # tomorrow
 
     # --- Installing ---------------------------------------------------------------------------------------------------
 

@@ -252,7 +252,8 @@ class LabServer:
         push_certificate: bool = True,
         truth: TruthLog | None = None,
     ) -> None:
-        self.clock, self.truth, self.webhook = clock, truth or TruthLog(), webhook
+        self.clock, self.webhook = clock, webhook
+        self.truth = TruthLog() if truth is None else truth
         self.faults, self.push_certificate = faults or WebhookFaults(), push_certificate
         self.push: Callable[[str], None] = lambda udid: None
         self.acknowledged: list[str] = []  # event ids that the receiver answered with 200
