@@ -101,7 +101,7 @@ class TruthLog:
         ended: set[tuple[str, str]] = set()  # on a real server an answer may be told before the enqueue is
         found = []
         for at, udid, what, uuid, detail in self.entries:
-            if own is not None and uuid not in own and what in _BEGINS:
+            if own is not None and uuid not in own and (what is What.QUEUED or what in _BEGINS):
                 continue
             if what is What.QUEUED and can_install(detail) and (udid, uuid) not in ended:
                 others = queued.setdefault(udid, set()) - {uuid}
@@ -146,7 +146,7 @@ def command_words(command: Mapping[str, object]) -> str:
     return str(command.get("RequestType"))
 
 
-_BEGINS = (What.QUEUED, What.ACCEPTED, What.PROMPT, What.INSTALL_STARTED)
+_BEGINS = (What.ACCEPTED, What.PROMPT, What.INSTALL_STARTED)
 _HARMLESS = {action.value for action in InstallAction if not action.can_install}
 
 
