@@ -33,6 +33,7 @@ MDM_ERRORS: Mapping[int, str] = {
     12050: "The scan for updates failed.",
     12051: "A download is in progress.",
     12054: "There is not enough space to download the update.",
+    12057: "The download failed.",
     12058: "An install is in progress.",
     12059: "The update must be downloaded before it can be installed.",
     12061: "There is not enough power to install the update.",
@@ -97,6 +98,7 @@ class SimulatedDevice:
         habits = spec.behaviour
         self._downloads_fail, self._installs_fail = habits.downloads_fail, habits.installs_fail
         self._refusals, self._scans_fail = habits.installs_refused, habits.scans_fail
+        self._failed_before = False
         self._put_offs = 0
         self._idle = write_plist({"UDID": spec.udid, "Status": CommandStatus.IDLE.value})
 
@@ -369,7 +371,8 @@ class SimulatedDevice:
         else:
             self._may_install(now)
             update.step, update.action = uuid, action
-            update.max_deferrals = item.get("MaxUserDeferrals") if action is InstallAction.INSTALL_LATER else None
+            counted = action is InstallAction.INSTALL_LATER and release.number.major == self.version.major
+            update.max_deferrals = item.get("MaxUserDeferrals") if counted else None
             update.deferrals_left, self._put_offs = update.max_deferrals or 0, 0
             self._truth.add(now, self.udid, What.ACCEPTED, uuid, release.version)
             if loaded:
@@ -423,10 +426,12 @@ class SimulatedDevice:
             self._space_from = until
             if now < until or not habits.disk_full_hours:
                 raise _Refusal(12054, UpdateStatus.DOWNLOAD_INSUFFICIENT_SPACE)
-        time = self._span(habits.download_minutes, MINUTE)
-        update = Update(release, now, now + time)
         fails = self._downloads_fail > 0
         self._downloads_fail -= fails
+        if fails and self._failed_before:
+            raise _Refusal(12057, UpdateStatus.DOWNLOAD_FAILED)
+        time = self._span(habits.download_minutes, MINUTE)
+        update = Update(release, now, now + time)
         self._update = update
         self._truth.add(now, self.udid, What.DOWNLOAD_STARTED, detail=release.version)
         if fails:
@@ -437,7 +442,7 @@ class SimulatedDevice:
 
     def _load_failed(self, now: int, update: Update) -> None:
         if self._update is update:
-            self._update = None
+            self._update, self._failed_before = None, True
             self._truth.add(now, self.udid, What.DOWNLOAD_FAILED, detail=update.release.version)
             if update.step:
                 self._truth.add(now, self.udid, What.INSTALL_FAILED, update.step, update.release.version)
@@ -523,8 +528,7 @@ class SimulatedDevice:
         if self._update is not update or update.phase in (Phase.LOADING, Phase.INSTALLING):
             return
         update.phase = Phase.INSTALLING
-        step = "" if by == "system" and not update.step else update.step
-        self._truth.add(now, self.udid, What.INSTALL_STARTED, step, by)
+        self._truth.add(now, self.udid, What.INSTALL_STARTED, update.step, by)
         fails = self._installs_fail > 0
         self._installs_fail -= fails
         time = self._span(self.spec.behaviour.install_minutes, MINUTE)

@@ -62,7 +62,7 @@ class Behaviour:
     swallows: float = 0.0  # share of the installs that begin without an answer to their command
     substitutes: bool = False  # returns another InstallAction than asked
     false_error: bool = False  # answers Error although it installs
-    downloads_fail: int = 0  # tries
+    downloads_fail: int = 0  # tries: the first in silence, further ones answered with 12057
     installs_fail: int = 0  # tries that end in silence with the old version
     installs_refused: int = 0  # tries answered with 12062
     scans_fail: int = 0  # tries answered with 12050 (macOS)

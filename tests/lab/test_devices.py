@@ -155,11 +155,14 @@ def test_a_flat_battery_stops_the_install() -> None:
     assert small.truth.version("PAD") == "18.7.2"
 
 
-def test_a_failed_download_leaves_nothing_in_progress() -> None:
-    small = SmallWorld(ipad(downloads_fail=1))
+def test_a_failed_download_leaves_nothing_in_progress_and_is_named_when_asked_again() -> None:
+    small = SmallWorld(ipad(downloads_fail=2))
     small.schedule("DownloadOnly")
     small.hours(3)
     assert small.status("PAD") == []
+    again = small.schedule("DownloadOnly")
+    small.hours(1)
+    assert codes(small.reports(again)[0]) == [12057]
     small.schedule("DownloadOnly")
     assert small.hours(3).status("PAD")[0]["IsDownloaded"]
 
