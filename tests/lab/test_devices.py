@@ -74,8 +74,9 @@ def test_a_passcode_user_puts_the_prompt_off_and_ios_says_nothing_of_it() -> Non
 
 def test_without_an_update_ios_answers_an_error() -> None:
     small = SmallWorld(ipad(version="27.0"), mac(version="15.7.2"))
-    small.device("PAD").version = small.device("PAD").releases[0].number
-    small.device("PAD").releases = small.device("PAD").releases[:1]
+    system = small.device("PAD").updates
+    system.version = system.releases[0].number
+    system.releases = system.releases[:1]
     report = small.ask("AvailableOSUpdates", "PAD")
     assert [error["ErrorDomain"] for error in report["ErrorChain"]] == [
         "DeviceManagement.error",
@@ -226,6 +227,15 @@ def test_a_scan_may_fail() -> None:
     small = SmallWorld(mac(scans_fail=1))
     assert codes(small.ask("AvailableOSUpdates", "MAC")) == [12050]
     assert small.ask("AvailableOSUpdates", "MAC")["Status"] == "Acknowledged"
+
+
+def test_a_mac_says_beside_the_item_what_stands_against_it() -> None:
+    small = SmallWorld(mac(disk_full=True))
+    uuid = small.schedule("InstallASAP")
+    small.hours(0.1)
+    (item,) = small.reports(uuid)[0]["UpdateResults"]
+    assert (item["InstallAction"], item["Status"]) == ("Error", "DownloadInsufficientSpace")
+    assert codes(item) == [12054]
 
 
 def test_a_mac_downloads_and_installs_in_one_step() -> None:
