@@ -1,0 +1,171 @@
+"""The ledger: everything the kit keeps, in SQLite or PostgreSQL, behind two kinds of transactions.
+
+Knows how a store is opened, who may write when, and what a broken database means. The transaction's methods stand in
+`evidence`, `fleet`, `outbox`, `rollouts` and `office`; tables in `schema`. Leaves what the rows mean to `rollout` and
+`service`.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Engine
+
+from osupdate_kit.errors import StoreError
+from osupdate_kit.stores import migrate as migration
+from osupdate_kit.stores.connect import BUSY_SECONDS, explained, file_of, make_engine, prepare_file, store_url
+from osupdate_kit.stores.evidence import Evidence
+from osupdate_kit.stores.fleet import Fleet
+from osupdate_kit.stores.locks import WRITER, AdvisoryLock, FileLock, MemoryLock, ServiceLock
+from osupdate_kit.stores.office import Office
+from osupdate_kit.stores.outbox import Outbox
+from osupdate_kit.stores.rollouts import Rollouts
+from osupdate_kit.stores.rows import (
+    Act,
+    Audit,
+    Hold,
+    InboxRow,
+    StoredDevice,
+    StoredJourney,
+    StoredPlan,
+    StoredRollout,
+    Transition,
+)  # fmt: skip
+
+__all__ = [
+    "Act", "Audit", "Hold", "InboxRow", "Ledger", "ServiceLock", "StoredDevice", "StoredJourney", "StoredPlan",
+    "StoredRollout", "Transaction", "Transition",
+]  # fmt: skip
+
+
+class Transaction(Evidence, Fleet, Outbox, Rollouts, Office):
+    """All that is done inside `Ledger.read()` or `Ledger.write()`; of no use after it."""
+
+
+class Ledger:
+    """One store. May be used by many threads; each transaction belongs to one."""
+
+    def __init__(self, engine: Engine, url: URL) -> None:
+        self._engine, self._url = engine, url
+        self._file: Path | None = file_of(url)
+        self._postgres = engine.dialect.name == "postgresql"
+        self._memory = not self._postgres and self._file is None
+        # SQLite's own waiting is by polling and unfair; threads of one process queue here instead.
+        self._turnstile = threading.RLock()
+
+    @classmethod
+    def open(cls, url: str, *, migrate: bool = False) -> "Ledger":
+        """Open the store of this URL; `migrate` makes a new one, or brings an old one up to date.
+
+        Raises StoreError, with a remedy, for a schema older or newer than ours, a file that is missing, damaged or on a
+        network file system, a database that cannot be reached, or a driver that is not installed.
+        """
+        parsed = store_url(url)
+        path = file_of(parsed)
+        if path is not None:
+            prepare_file(path, create=migrate)
+        ledger = cls(make_engine(parsed), parsed)
+        try:
+            ledger._bring_up(migrate=migrate)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    def _bring_up(self, *, migrate: bool) -> None:
+        where = str(self._file or self._url.render_as_string(hide_password=True))
+        with explained(self._url), self._engine.connect() as connection, connection.begin():
+            version = migration.version_of(connection)
+        if version in ("", *migration.REVISIONS[:-1]) and migrate:
+            with self.write() as tx:
+                connection = tx._connection
+                if migration.version_of(connection) != migration.REVISIONS[-1]:
+                    migration.upgrade(connection)
+                version = migration.version_of(connection)
+        migration.check(version, where)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """One consistent snapshot. Keep it short: SQLite's log cannot be emptied while it is open."""
+        options: dict[str, Any] = (
+            {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if self._postgres else {}
+        )
+        turnstile: AbstractContextManager[object] = self._waited() if self._memory else nullcontext()
+        with self._connected(turnstile, options) as tx:
+            yield tx
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """The one writer of this store: commit order is the order of `seq`. Commits at the end, or undoes all."""
+        with self._writing() as tx:
+            if self._postgres:
+                tx._connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (WRITER,))
+            yield tx
+
+    @contextmanager
+    def _writing(self) -> Iterator[Transaction]:
+        turnstile = nullcontext() if self._postgres else self._waited()
+        with self._connected(turnstile, {"writes": True}) as tx:
+            yield tx
+
+    @contextmanager
+    def _connected(
+        self, turnstile: AbstractContextManager[object], options: Mapping[str, Any]
+    ) -> Iterator[Transaction]:
+        with (
+            explained(self._url),
+            turnstile,
+            self._engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
+            yield Transaction(connection)
+
+    @contextmanager
+    def _waited(self) -> Iterator[None]:
+        if not self._turnstile.acquire(timeout=BUSY_SECONDS):
+            raise StoreError(
+                f"The store {self._file or 'in memory'} has been written to by another thread for {BUSY_SECONDS} s.",
+                remedy="Try again; if it stays so, restart the service.",
+            )
+        try:
+            yield
+        finally:
+            self._turnstile.release()
+
+    def take_in(self, rows: Sequence[InboxRow]) -> None:
+        """The receiver's rows, durable when this returns. Waits for no other writer on PostgreSQL."""
+        with self._writing() as tx:
+            tx.inbox_add(rows)
+
+    def ours(self, uuids: Sequence[str]) -> set[str]:
+        """Which command UUIDs are ours."""
+        if not uuids:
+            return set()
+        with self.read() as tx:
+            return tx.our_commands(uuids)
+
+    # --- one service at a time ---
+
+    def try_service_lock(self) -> ServiceLock | None:
+        """The right to be the working service, until closed or until the process dies; None while another has it."""
+        if self._postgres:
+            with explained(self._url):
+                return AdvisoryLock.take(self._engine)
+        if self._file is None:
+            return MemoryLock()
+        return FileLock.take(self._file.with_name(self._file.name + ".lock"))
+
+    @contextmanager
+    def service_lock(self) -> Iterator[bool]:
+        """Hold the lock for a block; False inside it when another service has it."""
+        lock = self.try_service_lock()
+        try:
+            yield lock is not None
+        finally:
+            if lock is not None:
+                lock.close()

@@ -1,0 +1,322 @@
+"""Plans, rollouts, journeys and transitions: what was begun with whom, and where each device stands."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, bindparam, func, insert, literal_column, select, tuple_, update
+from sqlalchemy.sql.expression import false, null, true
+
+from osupdate_kit.errors import PlanError, RolloutError
+from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.rollout.journey import Journey, Member, RolloutStatus
+from osupdate_kit.stores.rows import (
+    StoredJourney,
+    StoredPlan,
+    StoredRollout,
+    Transition,
+    journey_values,
+    member_of,
+    member_values,
+    plan_of,
+    rollout_of,
+    stored_journey_of,
+    transition_of,
+    transition_values,
+)  # fmt: skip
+from osupdate_kit.stores.schema import devices, events, journey, members, plans, rollouts, transitions
+from osupdate_kit.stores.statements import CHUNK, EMPTY, ZERO, Session, Statement, among, at_most, last_id
+
+_LAST_PLAN = last_id(plans.c.id)
+_PLAN_ADD = Statement(insert(plans))
+_PLAN_COUNT = Statement(update(plans).values(members=bindparam("count")).where(plans.c.id == bindparam("of_plan")))
+_PLAN_BY_SHA = Statement(select(plans).where(plans.c.sha256 == bindparam("sha256")))
+_PLAN_BY_ID = Statement(select(plans).where(plans.c.id == bindparam("of_plan")))
+_PLANS = Statement(select(plans).order_by(plans.c.id))
+_MEMBER_ADD = Statement(insert(members))
+_MEMBER_KEY = (members.c.server, members.c.enrollment_id)
+_MEMBERS = Statement(
+    at_most(
+        select(members, *(column.label(f"key_{column.name}") for column in _MEMBER_KEY))
+        .where(
+            members.c.plan == bindparam("of_plan"),
+            tuple_(*_MEMBER_KEY) > tuple_(*(bindparam(f"after_{c.name}", type_=c.type) for c in _MEMBER_KEY)),
+        )
+        .order_by(*_MEMBER_KEY)
+    )
+)
+_MEMBERS_OF = Statement(
+    select(members).where(
+        members.c.server == bindparam("server"), among(members.c.enrollment_id), members.c.plan == bindparam("of_plan")
+    )
+)
+
+_LAST_ROLLOUT = last_id(rollouts.c.id)
+_ROLLOUT_ADD = Statement(insert(rollouts))
+_ROLLOUT = Statement(select(rollouts).where(rollouts.c.id == bindparam("of_rollout")))
+_ROLLOUTS = Statement(select(rollouts).order_by(rollouts.c.id))
+_ROLLOUT_SET = Statement(
+    update(rollouts)
+    .values({name: bindparam(name) for name in ("status", "reason", "changed_at", "resumed_at")})
+    .where(rollouts.c.id == bindparam("of_rollout"))
+)
+_BUSY = Statement(
+    select(journey.c.server, journey.c.enrollment_id, journey.c.rollout)
+    .select_from(
+        members.join(
+            journey, and_(journey.c.server == members.c.server, journey.c.enrollment_id == members.c.enrollment_id)
+        )
+    )
+    .where(members.c.plan == bindparam("of_plan"), members.c.barrier == EMPTY, journey.c.live)
+    .limit(literal_column("1"))
+    .offset(ZERO)
+)
+_BEGINS: dict[str, ColumnElement[Any]] = {
+    "state": literal_column("'held'"),
+    "live": true(),
+    "regressed": false(),
+    "ready": false(),
+    "deferrals_used": null(),
+    "deferrals_remaining": null(),
+    "os_version_start": members.c.os_version,
+    "commands_sent": ZERO,
+    "progress_at": ZERO,
+    "updated_at": ZERO,
+    "updated_seq": ZERO,
+    **dict.fromkeys(("armed", "os_version", "action_asked", "action_returned", "failure", "failure_text"), EMPTY),
+}
+
+
+def _begin(*, barred: bool) -> Statement:
+    """Journeys of all members of a plan that are barred, or of all that are not."""
+    overlay: dict[str, ColumnElement[Any]] = (
+        {"state": literal_column("'barred'"), "live": false(), "due_at": null()} if barred else {}
+    )
+    begins: dict[str, ColumnElement[Any]] = {
+        "rollout": bindparam("new_rollout", type_=journey.c.rollout.type),
+        "due_at": bindparam("due", type_=journey.c.due_at.type),
+        **_BEGINS,
+        **overlay,
+    }
+    values = [begins[c.name] if c.name in begins else members.c[c.name] for c in journey.c]
+    chosen = members.c.barrier != EMPTY if barred else members.c.barrier == EMPTY
+    rows = select(*values).where(members.c.plan == bindparam("of_plan"), chosen)
+    return Statement(insert(journey).from_select([column.name for column in journey.c], rows.order_by(*_MEMBER_KEY)))
+
+
+_BEGIN, _BEGIN_BARRED = _begin(barred=False), _begin(barred=True)
+_BEGIN_TRANSITIONS = Statement(
+    insert(transitions).from_select(
+        ["rollout", "server", "enrollment_id", "at", "known_seq", "state", "sign"],
+        select(
+            journey.c.rollout,
+            journey.c.server,
+            journey.c.enrollment_id,
+            bindparam("at", type_=transitions.c.at.type),
+            bindparam("seq", type_=transitions.c.known_seq.type),
+            journey.c.state,
+            literal_column("1"),
+        )
+        .where(journey.c.rollout == bindparam("of_rollout"))
+        .order_by(journey.c.server, journey.c.enrollment_id),
+    )
+)
+
+_IS = and_(
+    journey.c.rollout == bindparam("of_rollout"),
+    journey.c.server == bindparam("of_server"),
+    journey.c.enrollment_id == bindparam("of_enrollment_id"),
+)
+_STATES = tuple(journey.c)[journey.c.keys().index("state") : journey.c.keys().index("live")]
+_OF = Statement(
+    select(journey)
+    .where(journey.c.server == bindparam("server"), among(journey.c.enrollment_id))
+    .order_by(journey.c.rollout)
+)
+_DUE = Statement(
+    at_most(
+        select(journey)
+        .where(journey.c.due_at <= bindparam("now"), journey.c.due_at.is_not(None))
+        .order_by(journey.c.due_at)
+    )
+)
+_NEXT_DUE = Statement(select(func.min(journey.c.due_at)).where(journey.c.due_at.is_not(None)))
+_SAVE = Statement(update(journey).values({c.name: bindparam(c.name) for c in _STATES}).where(_IS))
+_SET_DUE = Statement(update(journey).values(due_at=bindparam("due")).where(_IS))
+_MAKE_DUE = Statement(
+    update(journey).values(due_at=bindparam("due")).where(journey.c.rollout == bindparam("of_rollout"), journey.c.live)
+)
+_END = Statement(
+    update(journey).values(live=false()).where(journey.c.rollout == bindparam("of_rollout"), journey.c.live)
+)
+_JOURNEY_KEY = (journey.c.server, journey.c.enrollment_id)
+_JOURNEYS = Statement(
+    at_most(
+        select(
+            journey,
+            func.coalesce(devices.c.last_seen_at, ZERO),
+            *(column.label(f"key_{column.name}") for column in _JOURNEY_KEY),
+        )
+        .select_from(
+            journey.outerjoin(
+                devices, and_(devices.c.server == journey.c.server, devices.c.enrollment_id == journey.c.enrollment_id)
+            )
+        )
+        .where(
+            journey.c.rollout == bindparam("of_rollout"),
+            tuple_(*_JOURNEY_KEY) > tuple_(*(bindparam(f"after_{c.name}", type_=c.type) for c in _JOURNEY_KEY)),
+        )
+        .order_by(*_JOURNEY_KEY)
+    )
+)
+_COUNT_STATES = Statement(
+    select(journey.c.state, func.count()).where(journey.c.rollout == bindparam("of_rollout")).group_by(journey.c.state)
+)
+_CHANGE = tuple(column for column in transitions.c if column.name != "id")
+_TRANSITION_ADD = Statement(insert(transitions).values({c.name: bindparam(c.name) for c in _CHANGE}))
+_TRANSITIONS_OF = Statement(
+    select(*_CHANGE)
+    .where(
+        transitions.c.server == bindparam("server"),
+        among(transitions.c.enrollment_id),
+        transitions.c.rollout == bindparam("of_rollout"),
+    )
+    .order_by(transitions.c.id)
+)
+_LAST_SEQ = last_id(events.c.seq)
+
+
+class Rollouts(Session):
+    """Its part of a transaction."""
+
+    def save_plan(
+        self, *, name: str, yaml: str, sha256: str, author: str, created_at: int, members: Iterable[Member]
+    ) -> int:
+        """Keep a plan and its membership, which may be a stream; its id. `sha256`: of the YAML.
+
+        A plan that is there already is left as it is, and its id returned.
+        """
+        known = self.plan(sha256)
+        if known is not None:
+            return known.id
+        plan = int(self._value(_LAST_PLAN)) + 1
+        self._run(_PLAN_ADD, plan, name, yaml, sha256, author, created_at, 0)
+        count, rows = 0, iter(members)
+        while chunk := list(islice(rows, 5 * CHUNK)):
+            count += self._each(_MEMBER_ADD, [member_values(plan, member) for member in chunk])
+        self._run(_PLAN_COUNT, count, plan)
+        return plan
+
+    def plan(self, sha256: str) -> StoredPlan | None:
+        row = self._row(_PLAN_BY_SHA, sha256)
+        return plan_of(row) if row else None
+
+    def plan_of(self, plan_id: int) -> StoredPlan | None:
+        row = self._row(_PLAN_BY_ID, plan_id)
+        return plan_of(row) if row else None
+
+    def plans(self) -> list[StoredPlan]:
+        return [plan_of(row) for row in self._rows(_PLANS)]
+
+    def members(self, plan_id: int, keys: Iterable[DeviceKey] | None = None) -> Iterator[Member]:
+        """All in key order, memory-flat; or those among `keys`."""
+        if keys is not None:
+            yield from map(member_of, self._of(_MEMBERS_OF, keys, plan_id))
+            return
+        for row in self._pages(_MEMBERS, plan_id, after=("", ""), limit=None):
+            yield member_of(row[:-2])
+
+    # --- rollouts ---
+
+    def start_rollout(self, plan_id: int, *, now: int, deadline_at: int, by: str) -> int:
+        """Begin: every member gets a journey and a transition, *barred* or *held* and due now; the rollout's id.
+
+        Raises RolloutError when a device is in another live rollout, PlanError when the store has no such plan.
+        """
+        plan = self.plan_of(plan_id)
+        if plan is None:
+            raise PlanError(f"The store has no plan {plan_id}.", remedy="Make it by `osupdate-kit plan create`.")
+        busy = self._row(_BUSY, plan_id)
+        if busy is not None:
+            raise RolloutError(
+                f"Device {DeviceKey(busy[0], busy[1])} is in rollout {busy[2]}, which has not ended.",
+                remedy=f"Wait for its end, or cancel it: osupdate-kit rollout cancel {busy[2]}.",
+            )
+        rollout, seq = int(self._value(_LAST_ROLLOUT)) + 1, int(self._value(_LAST_SEQ))
+        status = RolloutStatus.RUNNING.value
+        self._run(_ROLLOUT_ADD, rollout, plan_id, status, now, seq, deadline_at, by, "", now, 0)
+        self._run(_BEGIN, rollout, now, plan_id)
+        self._run(_BEGIN_BARRED, rollout, plan_id)
+        self._run(_BEGIN_TRANSITIONS, now, seq, rollout)
+        return rollout
+
+    def rollout(self, rollout_id: int) -> StoredRollout | None:
+        row = self._row(_ROLLOUT, rollout_id)
+        return rollout_of(row) if row else None
+
+    def rollouts(self) -> list[StoredRollout]:
+        return [rollout_of(row) for row in self._rows(_ROLLOUTS)]
+
+    def set_rollout(self, rollout_id: int, status: RolloutStatus, *, now: int, reason: str) -> None:
+        """Change its status; running again after anything else is a resumption. RolloutError if there is none."""
+        known = self.rollout(rollout_id)
+        if known is None:
+            raise RolloutError(f"There is no rollout {rollout_id}.", remedy="`osupdate-kit rollout list` shows them.")
+        resumed = status is RolloutStatus.RUNNING and known.status is not RolloutStatus.RUNNING
+        self._run(_ROLLOUT_SET, status.value, reason, now, now if resumed else known.resumed_at, rollout_id)
+
+    def end_rollout(self, rollout_id: int, status: RolloutStatus, *, now: int, reason: str) -> None:
+        """Cancelled or ended: its devices are free for another rollout. What is due stays due."""
+        self.set_rollout(rollout_id, status, now=now, reason=reason)
+        self._run(_END, rollout_id)
+
+    # --- journeys ---
+
+    def journeys_of(self, keys: Iterable[DeviceKey]) -> dict[DeviceKey, list[StoredJourney]]:
+        """By device, the oldest rollout first, ended ones too; devices in no rollout are not in it."""
+        found: dict[DeviceKey, list[StoredJourney]] = defaultdict(list)
+        for row in self._of(_OF, keys):
+            stored = stored_journey_of(row)
+            found[stored.journey.key].append(stored)
+        return dict(found)
+
+    def due(self, now: int, limit: int) -> list[StoredJourney]:
+        """The longest due first; costs by these rows only."""
+        return [stored_journey_of(row) for row in self._rows(_DUE, now, limit)]
+
+    def next_due(self) -> int | None:
+        due: int | None = self._value(_NEXT_DUE)
+        return due
+
+    def save_journeys(self, rows: Sequence[Journey]) -> None:
+        """Replace what the events add up to; they are in the store."""
+        self._each(_SAVE, [journey_values(row) for row in rows])
+
+    def set_due(self, rows: Sequence[tuple[int, DeviceKey, int | None]]) -> None:
+        """When each is looked at next; None: not before something happens."""
+        self._each(_SET_DUE, [(due, rollout, *key) for rollout, key, due in rows])
+
+    def make_due(self, rollout_id: int, at: int) -> None:
+        """Look at all its live devices then."""
+        self._run(_MAKE_DUE, at, rollout_id)
+
+    def journeys(
+        self, rollout_id: int, *, after: DeviceKey | None = None, limit: int | None = None
+    ) -> Iterator[tuple[StoredJourney, int]]:
+        """With the device's `last_seen_at` (0 = never), in key order, memory-flat."""
+        for row in self._pages(_JOURNEYS, rollout_id, after=after or ("", ""), limit=limit):
+            yield stored_journey_of(row[:-3]), row[-3]
+
+    def count_states(self, rollout_id: int) -> dict[str, int]:
+        return dict(self._rows(_COUNT_STATES, rollout_id))
+
+    def add_transitions(self, rows: Sequence[Transition]) -> None:
+        self._each(_TRANSITION_ADD, [transition_values(row) for row in rows])
+
+    def transitions_of(self, rollout: int, keys: Iterable[DeviceKey]) -> dict[DeviceKey, list[Transition]]:
+        """By device, in the order of recording."""
+        found: dict[DeviceKey, list[Transition]] = defaultdict(list)
+        for row in map(transition_of, self._of(_TRANSITIONS_OF, keys, rollout)):
+            found[row.key].append(row)
+        return dict(found)

@@ -1,0 +1,319 @@
+"""The tables of the ledger, once, for SQLite and PostgreSQL.
+
+Knows columns, keys and indexes. Leaves what the public columns mean to `analysis/tables.py` (a test compares the two),
+and how a store gets from one version of this to the next to `migrations/`. Times are microseconds UTC, 0 = never; text
+is "" where nobody has said anything; NULL stands only where a number or a yes/no is unknown, or nothing is due.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)  # fmt: skip
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+Name = Text().with_variant(Text(collation="C"), "postgresql")  # ordered by bytes on both databases
+Id = BigInteger().with_variant(Integer, "sqlite")  # INTEGER PRIMARY KEY is SQLite's row id
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _name(name: str, *, primary_key: bool = False) -> Column[str]:
+    return Column(name, Name, nullable=False, primary_key=primary_key)
+
+
+def _number(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False)
+
+
+def _id(name: str = "id") -> Column[int]:
+    return Column(name, Id, primary_key=True, autoincrement=False)
+
+
+servers = Table("servers", metadata, _name("name", primary_key=True), _text("kind"), _number("added_at"))
+
+devices = Table(
+    "devices",
+    metadata,
+    _name("server", primary_key=True),
+    _name("enrollment_id", primary_key=True),
+    _text("udid"),
+    _text("serial"),
+    _text("name"),
+    _text("platform"),
+    _text("model"),
+    _text("os_version"),
+    _text("build_version"),
+    Column("supervised", Boolean),
+    _text("enrollment_type"),
+    _text("site"),
+    _text("ring"),
+    _text("time_zone"),
+    _flag("declared"),
+    _flag("enrolled"),
+    _flag("awaiting_configuration"),
+    _number("last_seen_at"),
+    _text("attributes"),
+    _number("added_at"),
+    _number("info_at"),
+    _number("newest_at"),
+    _text("facts"),  # last: a scan for the rest need not read it where it is long
+    Index("ix_devices_serial", "server", "serial"),
+)
+
+census = Table(  # devices to be asked what they are
+    "census",
+    metadata,
+    _name("server", primary_key=True),
+    _name("enrollment_id", primary_key=True),
+    _number("at"),
+    Index("ix_census_at", "at"),
+    sqlite_with_rowid=False,
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    _id(),
+    _name("server"),
+    _name("enrollment_id"),
+    _number("at"),
+    _number("until_at"),
+    _text("who"),
+    _text("reason"),
+    _number("released_at"),
+    _text("released_by"),
+    Index("ix_holds_open", "server", "enrollment_id", sqlite_where=text("released_at = 0"),
+          postgresql_where=text("released_at = 0")),
+)  # fmt: skip
+
+plans = Table(
+    "plans",
+    metadata,
+    _id(),
+    _text("name"),
+    _text("yaml"),
+    _text("sha256"),
+    _text("author"),
+    _number("created_at"),
+    _number("members"),
+    UniqueConstraint("sha256"),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("plan", BigInteger, ForeignKey("plans.id"), primary_key=True, autoincrement=False),
+    _name("server", primary_key=True),
+    _name("enrollment_id", primary_key=True),
+    _text("udid"),
+    _text("serial"),
+    _text("platform"),
+    _text("os_version"),
+    _text("time_zone"),
+    _text("site"),
+    _text("ring"),
+    _text("wave"),
+    _text("instrument"),
+    _text("barrier"),
+    _text("reason"),
+    sqlite_with_rowid=False,
+)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    _id(),
+    Column("plan", BigInteger, ForeignKey("plans.id"), nullable=False),
+    _text("status"),
+    _number("started_at"),
+    _number("start_seq"),
+    _number("deadline_at"),
+    _text("who"),
+    _text("reason"),
+    _number("changed_at"),
+    _number("resumed_at"),
+)
+
+_LIVE = text("live")
+_DUE = text("due_at IS NOT NULL")
+
+journey = Table(
+    "journey",
+    metadata,
+    Column("rollout", BigInteger, ForeignKey("rollouts.id"), primary_key=True, autoincrement=False),
+    _name("server", primary_key=True),
+    _name("enrollment_id", primary_key=True),
+    _text("udid"),
+    _text("serial"),
+    _text("platform"),
+    _text("os_version_start"),
+    _text("time_zone"),
+    _text("site"),
+    _text("ring"),
+    _text("wave"),
+    _text("instrument"),
+    _text("barrier"),
+    _text("reason"),
+    _text("state"),
+    _text("armed"),
+    _flag("regressed"),
+    _flag("ready"),
+    _text("os_version"),
+    _text("action_asked"),
+    _text("action_returned"),
+    Column("deferrals_used", BigInteger),
+    Column("deferrals_remaining", BigInteger),
+    _text("failure"),
+    _text("failure_text"),
+    _number("commands_sent"),
+    _number("progress_at"),
+    _number("updated_at"),
+    _number("updated_seq"),
+    _flag("live"),
+    Column("due_at", BigInteger),
+    Index("ix_journey_device", "server", "enrollment_id"),
+    Index("uq_journey_live", "server", "enrollment_id", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index("ix_journey_due", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
+)
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("id", Id, Identity(), primary_key=True),
+    Column("rollout", BigInteger, ForeignKey("rollouts.id"), nullable=False),
+    _name("server"),
+    _name("enrollment_id"),
+    _number("at"),
+    _number("known_seq"),
+    _text("state"),
+    Column("sign", SmallInteger, nullable=False),
+    Index("ix_transitions_device", "rollout", "server", "enrollment_id"),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    _name("uuid", primary_key=True),
+    _name("server"),
+    _text("request_type"),
+    _number("rollout"),
+    _text("command"),
+    _number("at"),
+)
+
+_READY = text("status = 'intended'")
+_UNSURE = text("kind = 'step' AND status IN ('sending', 'unknown')")
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _id(),
+    _name("server"),
+    _name("enrollment_id"),
+    _number("rollout"),
+    _text("kind"),
+    _text("request_type"),
+    Column("role", SmallInteger, nullable=False),
+    _text("command"),
+    _text("status"),
+    _name("command_uuid"),
+    _number("created_at"),
+    _number("not_before"),
+    _number("gate"),
+    _number("attempts"),
+    Index("ix_outbox_device", "server", "enrollment_id", "command_uuid"),
+    Index("ix_outbox_ready", "server", "not_before", "id", sqlite_where=_READY, postgresql_where=_READY),
+    Index("ix_outbox_unsure", "server", "not_before", sqlite_where=_UNSURE, postgresql_where=_UNSURE),
+    Index("ix_outbox_unsure_uuid", "command_uuid", sqlite_where=_UNSURE, postgresql_where=_UNSURE),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Id, Identity(), primary_key=True),  # never used twice, though rows go
+    _name("server"),
+    _text("kind"),
+    _number("received_at"),
+    Column("body", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+events = Table(
+    "events",
+    metadata,
+    _id("seq"),
+    _name("server"),
+    _name("enrollment_id"),
+    _text("kind"),
+    _number("at"),
+    _number("recorded_at"),
+    _name("digest"),
+    _number("server_at"),
+    _number("rollout"),
+    _number("outbox"),
+    _text("command_uuid"),
+    _text("evidence"),
+    UniqueConstraint("server", "enrollment_id", "digest"),
+)
+
+raw_bodies = Table(
+    "raw_bodies",
+    metadata,
+    Column("seq", Id, ForeignKey("events.seq"), primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+    _number("at"),
+    Index("ix_raw_bodies_at", "at"),
+)
+
+acts = Table(
+    "acts",
+    metadata,
+    _id(),
+    _number("at"),
+    _text("who"),
+    _text("what"),
+    _number("rollout"),
+    _text("detail"),
+    _number("finished_at"),
+    _text("outcome"),
+    Index("ix_acts_open", "id", sqlite_where=text("finished_at = 0"), postgresql_where=text("finished_at = 0")),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    _id(),
+    _number("at"),
+    _text("who"),
+    _text("what"),
+    _number("rollout"),
+    _number("count"),
+    _text("detail"),
+)
+
+cursors = Table("cursors", metadata, _name("name", primary_key=True), _text("value"))
