@@ -18,8 +18,15 @@ from sqlalchemy.pool import StaticPool
 from osupdate_kit.errors import StoreError
 
 BUSY_SECONDS = 30
-CACHE_KIB = 65_536  # of SQLite's pages, per connection; the default 2 MiB reads each page of a large store anew
-MAP_BYTES = 1 << 30
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "temp_store=MEMORY",
+    "cache_size=-65536",  # KiB, per connection; with the default 2 MiB a large store is read from disk again and again
+    "mmap_size=1073741824",
+    "wal_autocheckpoint=16384",  # pages; those that change with each batch are copied back once, not each time
+)
 
 _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afs", "ncpfs", "ceph", "glusterfs", "lustre", "davfs",
@@ -78,10 +85,7 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def settle(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
-        for pragma in (
-            "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY",
-            f"cache_size=-{CACHE_KIB}", f"mmap_size={MAP_BYTES}",
-        ):  # fmt: skip
+        for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     Column,
     ColumnElement,
+    Connection,
     and_,
     bindparam,
     case,
@@ -64,6 +65,9 @@ _KNOWN = Statement(
 _ADD = Statement(insert_or(devices, _upsert))
 _SAVE = Statement(
     update(devices).values({column.name: bindparam(column.name) for column in _STORED[2:]}).where(_key_is(devices))
+)
+_SAVE_FACTS = Statement(
+    update(devices).values({column.name: bindparam(column.name) for column in _STORED[-3:]}).where(_key_is(devices))
 )
 _SEEN = Statement(
     update(devices)
@@ -127,10 +131,15 @@ def _hold_of(row: Sequence[Any]) -> Hold:
 class Fleet(Session):
     """Its part of a transaction."""
 
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._as_kept: dict[DeviceKey, Device] = {}
+
     def devices(self, keys: Iterable[DeviceKey]) -> dict[DeviceKey, StoredDevice]:
         """The known ones among them."""
-        found = map(stored_device_of, self._of(_OF, keys))
-        return {stored.device.key: stored for stored in found}
+        found = {stored.device.key: stored for stored in map(stored_device_of, self._of(_OF, keys))}
+        self._as_kept.update((key, stored.device) for key, stored in found.items())
+        return found
 
     def add_devices(self, listed: Iterable[Device], *, now: int) -> int:
         """Take devices from a list or from a first check-in; how many were new.
@@ -144,11 +153,21 @@ class Fleet(Session):
         return len(unique) - known
 
     def save_devices(self, rows: Sequence[StoredDevice]) -> None:
-        """Replace all of what is known of these devices; they are in the store."""
-        self._each(
-            _SAVE,
-            [(*device_values(r.device), r.info_at, r.newest_at, r.facts, *r.device.key) for r in rows],
-        )
+        """Replace all of what is known of these devices; they are in the store.
+
+        Of a device that is the very value which this transaction read, only what stands beside it is written.
+        """
+        whole: list[tuple[Any, ...]] = []
+        beside: list[tuple[Any, ...]] = []
+        for row in rows:
+            key, words = row.device.key, (row.info_at, row.newest_at, row.facts)
+            if self._as_kept.get(key) is row.device:
+                beside.append((*words, *key))
+            else:
+                whole.append((*device_values(row.device), *words, *key))
+                self._as_kept[key] = row.device
+        self._each(_SAVE, whole)
+        self._each(_SAVE_FACTS, beside)
 
     def seen(self, last_seen: Mapping[DeviceKey, int]) -> None:
         """Raise `last_seen_at`; never lower it."""

@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import and_, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Select, Text, and_, bindparam, func, insert, literal_column, select, update
+from sqlalchemy.dialects import postgresql
 
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.rollout.journey import OutboxRow, OutboxStatus
@@ -47,13 +49,26 @@ _SAVE = Statement(
     .where(outbox.c.id == bindparam("of_id"))
 )
 _BACKLOG = Statement(select(func.count()).select_from(outbox).where(_READY, outbox.c.server == bindparam("server")))
-_ANSWERED = Statement(
-    select(outbox).where(
-        outbox.c.server == bindparam("server"),
-        outbox.c.enrollment_id == bindparam("enrollment_id"),
-        outbox.c.command_uuid == bindparam("uuid"),
+
+
+def _answered(dialect: str) -> Select[Any]:
+    """By pairs of enrollment id and UUID, which travel as two lists (PostgreSQL) or one list of pairs (SQLite)."""
+    if dialect == "sqlite":
+        pairs: Any = func.json_each(bindparam("pairs")).table_valued("value", name="pairs")
+        enrollment_id, uuid = (func.json_extract(pairs.c.value, literal_column(f"'$[{n}]'")) for n in (0, 1))
+    else:
+        lists = (bindparam(name, type_=postgresql.ARRAY(Text())) for name in ("ids", "uuids"))
+        pairs = func.unnest(*lists).table_valued("enrollment_id", "uuid", name="pairs").render_derived()
+        enrollment_id, uuid = pairs.c.enrollment_id, pairs.c.uuid
+    same = and_(
+        outbox.c.server == bindparam("server"), outbox.c.enrollment_id == enrollment_id, outbox.c.command_uuid == uuid
     )
-)
+    return select(outbox).select_from(
+        pairs.outerjoin(outbox, same)
+    )  # outer: the pairs are looked up, not the outbox read
+
+
+_ANSWERED = Statement(_answered)
 _COMMAND_ADD = Statement(insert(commands))
 _COMMANDS = Statement(select(commands.c.uuid).where(among(commands.c.uuid)))
 
@@ -114,7 +129,15 @@ class Outbox(Session):
 
     def answered_rows(self, answers: Iterable[tuple[DeviceKey, str]]) -> dict[tuple[DeviceKey, str], OutboxRow]:
         """Which intention a device's report on a UUID answers; reports on others' commands are not in it."""
-        wanted = [(key, uuid) for key, uuid in dict.fromkeys(answers) if uuid]
-        rows = (row for key, uuid in wanted for row in self._rows(_ANSWERED, *key, uuid))
-        found = map(outbox_of, rows)
-        return {(row.key, row.command_uuid): row for row in found}
+        wanted: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for (server, enrollment_id), uuid in dict.fromkeys(answers):
+            if uuid:
+                wanted[server].append((enrollment_id, uuid))
+        found: dict[tuple[DeviceKey, str], OutboxRow] = {}
+        for server, pairs in wanted.items():
+            lists = (pairs,) if self._dialect.name == "sqlite" else zip(*pairs, strict=True)
+            for values in self._rows(_ANSWERED, *map(self.pack, lists), server):
+                if values[0] is not None:
+                    row = outbox_of(values)
+                    found[row.key, row.command_uuid] = row
+        return found
