@@ -44,7 +44,7 @@ def _parse(text: str) -> OSVersion:
     if not _FORM.fullmatch(text):
         _refuse(text)
     parts = [int(part) for part in text.split(".")]
-    first, second, third = (parts + [0, 0])[:3]
+    first, second, third = [*parts, 0, 0][:3]
     return OSVersion((first, second, third), text)
 
 
