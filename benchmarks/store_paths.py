@@ -156,16 +156,15 @@ def inserts(folder: Path, costs: Costs) -> None:
     bare = _bare(folder / "bare.db")
     insert = f"INSERT INTO events VALUES ({','.join('?' * 12)})"
     for size in (50, 500):
-        seq = 0
         for turn in range(40_000 // size):
             events = [
                 RolloutEvent(key=key(n), kind=EventKind.IDLE, at=turn, recorded_at=turn, digest=f"{size}:{turn}:{n}",
                              evidence=EVIDENCE)
                 for n in range(size)
             ]  # fmt: skip
-            values = [event_values(event, (size == 500) * 40_000 + seq + n) for n, event in enumerate(events, 1)]
-            seq += size
+            first = (size == 500) * 40_000 + turn * size + 1
             with costs.of(f"bare insert, {size}"):
+                values = [event_values(event, seq) for seq, event in enumerate(events, first)]
                 bare.execute("BEGIN IMMEDIATE")
                 bare.executemany(insert, values)
                 bare.execute("COMMIT")

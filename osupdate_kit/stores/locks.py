@@ -78,11 +78,13 @@ class AdvisoryLock:
         return None
 
     def alive(self) -> bool:
+        if self._connection.closed or self._connection.invalidated:  # else it would connect anew, without the lock
+            return False
         try:
             self._connection.exec_driver_sql("SELECT 1")
         except DBAPIError:
             return False
-        return not self._connection.closed
+        return True
 
     def close(self) -> None:
         """Ends the session itself, so that no connection pool keeps the lock."""

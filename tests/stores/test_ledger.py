@@ -44,10 +44,14 @@ def test_an_inbox_number_is_never_used_twice(ledger: Ledger) -> None:
 
 
 def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
-    with pytest.raises(ZeroDivisionError), ledger.write() as tx:
-        tx.inbox_add([inbox_row("one")])
-        tx.add_devices([device(1)], now=NOW)
-        raise ZeroDivisionError
+    def broken() -> None:
+        with ledger.write() as tx:
+            tx.inbox_add([inbox_row("one")])
+            tx.add_devices([device(1)], now=NOW)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
     with ledger.read() as tx:
         assert (tx.inbox_size(), tx.count_devices()) == (0, 0)
 
