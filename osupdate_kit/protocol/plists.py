@@ -114,7 +114,7 @@ def from_json(value: Any) -> Any:
     word = value[mark]
     try:
         if mark == "$date":
-            return datetime.fromisoformat(word).astimezone(UTC).replace(tzinfo=None)
+            return datetime.strptime(word, "%Y-%m-%dT%H:%M:%S.%fZ" if "." in word else "%Y-%m-%dT%H:%M:%SZ")
         if mark == "$data":
             return base64.b64decode(word, validate=True)
         if mark == "$real":

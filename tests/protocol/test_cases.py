@@ -21,7 +21,7 @@ REPLIES = [case for case in CASES if "to" in case]
 DECLARATIONS = [case for case in CASES if case.get("command", "").startswith("com.apple.configuration.")]
 
 
-def named(cases: list[Case]) -> Any:
+def named(cases: list[Case]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", cases, ids=[case["name"] for case in cases])
 
 
