@@ -42,7 +42,11 @@ _BY_ID = Statement(select(outbox).where(among(outbox.c.id)).order_by(outbox.c.id
 _OF = Statement(
     select(outbox).where(outbox.c.server == bindparam("server"), among(outbox.c.enrollment_id)).order_by(outbox.c.id)
 )
-_INTENDED = Statement(select(outbox).where(_READY, outbox.c.rollout == bindparam("of_rollout")).order_by(outbox.c.id))
+_INTENDED = Statement(
+    select(outbox)
+    .where(_READY, outbox.c.rollout == bindparam("of_rollout"))
+    .order_by(outbox.c.server, outbox.c.not_before, outbox.c.id)  # so that only what is intended is read
+)
 _SAVE = Statement(
     update(outbox)
     .values({name: bindparam(name) for name in ("status", "command_uuid", "not_before", "attempts")})
@@ -110,8 +114,8 @@ class Outbox(Session):
         return dict(found)
 
     def outbox_intended(self, rollout: int) -> list[OutboxRow]:
-        """What a rollout intends, and nothing was sent of."""
-        return [outbox_of(row) for row in self._rows(_INTENDED, rollout)]
+        """What a rollout intends, and nothing was sent of; oldest first."""
+        return sorted(map(outbox_of, self._rows(_INTENDED, rollout)), key=lambda row: row.id)
 
     def save_outbox(self, rows: Sequence[OutboxRow]) -> None:
         """Keep status, command_uuid, not_before and attempts."""

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -270,7 +271,7 @@ def test_a_plan_keeps_its_members_in_key_order(ledger: Ledger) -> None:
     rows = [
         member(n, barrier="not_supervised" if n % 2 else "", reason="why not" if n % 2 else "") for n in range(2100)
     ]
-    words = {"name": "p", "yaml": "name: p", "sha256": "s", "author": "ada", "created_at": NOW}
+    words: Any = {"name": "p", "yaml": "name: p", "sha256": "s", "author": "ada", "created_at": NOW}
     with ledger.write() as tx:
         number = tx.save_plan(**words, members=iter(reversed(rows)))
         assert tx.save_plan(**words, members=iter(rows)) == number
