@@ -1,0 +1,90 @@
+"""HTTP without sockets: a requests.Session whose calls go to a function in this process.
+
+Tests, demo and simulation so drive the very adapters that talk to real servers. Knows requests' shapes only; `before`
+and `after` let a simulation break the line on either side of the server.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+
+
+class Answer(Protocol):
+    """What a server function returns."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+
+Handle = Callable[[str, str, Mapping[str, str], Mapping[str, str], bytes], Answer]
+"""handle(method, path, query, headers, body); the path is percent-encoded, the query holds the last value of a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP call on its way."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def in_process_session(
+    handle: Handle,
+    *,
+    before: Callable[[Call], None] = lambda call: None,
+    after: Callable[[Call, Answer], Answer] = lambda call, answer: answer,
+) -> requests.Session:
+    """A session that calls `handle`, whatever the host.
+
+    before: may raise a `requests` exception, and the server sees nothing. after: may raise one although the server has
+    acted, or return another answer (half of it, a proxy's page).
+    """
+    session = requests.Session()
+    session.trust_env = False
+    adapter = _InProcess(handle, before, after)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+class _InProcess(BaseAdapter):
+    def __init__(self, handle: Handle, before: Callable[[Call], None], after: Callable[[Call, Answer], Answer]) -> None:
+        super().__init__()
+        self._handle, self._before, self._after = handle, before, after
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        parts = urlsplit(request.url or "")
+        body = request.body or b""
+        call = Call(
+            request.method or "GET",
+            parts.path,
+            dict(parse_qsl(parts.query, keep_blank_values=True)),
+            {name: str(value) for name, value in request.headers.items()},
+            body if isinstance(body, bytes) else str(body).encode(),
+        )
+        self._before(call)
+        answer = self._after(call, self._handle(call.method, call.path, call.query, call.headers, call.body))
+        response = requests.Response()
+        response.status_code = answer.status
+        response.headers.update(answer.headers)
+        response.raw = BytesIO(answer.body)
+        response.request = request
+        response.url = request.url or ""
+        return response
+
+    def close(self) -> None:
+        """Nothing is open."""
