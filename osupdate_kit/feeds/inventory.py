@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -61,7 +62,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class InventoryList:
-    """What a list says: its devices in order, each once, and a remark for everything that was not taken as it stands."""
+    """What a list says: its devices in order, each once, and a remark on everything not taken as it stands."""
 
     rows: tuple[InventoryRow, ...]
     remarks: tuple[Remark, ...]
@@ -110,16 +111,16 @@ _PLATFORMS = {platform.value.lower(): platform for platform in Platform} | {
 
 
 def read_list(source: Path) -> InventoryList:
-    """Read a list of devices: CSV or plain text, in UTF-8, UTF-16 or else Latin-1, separated by comma, semicolon or tab.
+    """Read a list of devices: CSV or text in UTF-8, UTF-16 or else Latin-1, separated by comma, semicolon or tab.
 
-    With headings in any order, of which one names UDIDs, serials or enrollment IDs; unknown headings become attributes. A
-    list of one column needs no heading. Raises InventoryError if it is no such list at all.
+    Headings come in any order; one names UDIDs, serials or enrollment IDs, and unknown ones become attributes. A list
+    of one column needs no heading. Raises InventoryError if it is no such list at all.
     """
-    lines, encoding = _decoded(source)
+    content, encoding = _decoded(source)
     remarks: list[Remark] = []
     if encoding == "latin-1":
         remarks.append(Remark(0, "The list is neither UTF-8 nor UTF-16 and was read as Latin-1: check the accents."))
-    reader = csv.reader(lines, delimiter=_separator(lines))
+    reader = csv.reader(StringIO(content, newline=""), delimiter=_separator(content))
     rows: list[InventoryRow] = []
     try:
         take: Callable[[int, list[str]], None] | None = None
@@ -150,7 +151,7 @@ def read_list(source: Path) -> InventoryList:
     return InventoryList(tuple(rows), tuple(remarks), encoding)
 
 
-def _decoded(source: Path) -> tuple[list[str], str]:
+def _decoded(source: Path) -> tuple[str, str]:
     try:
         if source.stat().st_size > MAX_BYTES:
             raise InventoryError(f"{source} has more than {MAX_BYTES} bytes.", remedy="Split the list.")
@@ -167,7 +168,7 @@ def _decoded(source: Path) -> tuple[list[str], str]:
             raise InventoryError(f"{source} is broken UTF-16.", remedy="Export it again, as UTF-8.") from None
         encoding = "latin-1"
         decoded = body.decode(encoding)
-    return decoded.splitlines(keepends=True), encoding
+    return decoded, encoding
 
 
 def _encoding(start: bytes) -> str:
@@ -178,8 +179,8 @@ def _encoding(start: bytes) -> str:
     return "utf-8-sig"
 
 
-def _separator(lines: Sequence[str]) -> str:
-    head = next((line for line in lines if line.strip()), "")
+def _separator(content: str) -> str:
+    head = content.lstrip("\r\n").partition("\n")[0]
     return max(",;\t", key=head.count)
 
 
@@ -302,7 +303,8 @@ FROM enrollments e JOIN devices d ON d.id = e.device_id
 WHERE e.enabled AND e.type IN ('Device', 'User Enrollment (Device)') ORDER BY e.id
 """
 _GRANTS = """
-SELECT has_column_privilege('devices', 'serial_number', 'SELECT'), has_column_privilege('devices', 'authenticate', 'SELECT')
+SELECT has_column_privilege('devices', 'serial_number', 'SELECT'),
+       has_column_privilege('devices', 'authenticate', 'SELECT')
 """
 _GRANT = (
     "Give a reader of its own SELECT on enrollments (id, type, device_id, enabled, last_seen_at) and on "
@@ -317,7 +319,12 @@ def read_nanomdm_database(dsn: str, server: str) -> Iterator[InventoryRow]:
     Raises InventoryError, naming `server`, if the database cannot be read; the DSN's password is in no message.
     """
     url = _database_url(dsn, server)
-    engine = create_engine(url)
+    try:
+        engine = create_engine(url)
+    except ImportError:
+        raise InventoryError(
+            f"The database of {server} needs the psycopg package.", remedy="Install osupdate-kit[postgres]."
+        ) from None
     try:
         with engine.connect().execution_options(
             postgresql_readonly=True, stream_results=True, yield_per=CHUNK
@@ -327,10 +334,6 @@ def read_nanomdm_database(dsn: str, server: str) -> Iterator[InventoryRow]:
         cause = " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())[:200]
         where = url.render_as_string(hide_password=True)
         raise InventoryError(f"The database of {server} ({where}) cannot be read: {cause}", remedy=_GRANT) from None
-    except ImportError:
-        raise InventoryError(
-            f"The database of {server} needs the psycopg package.", remedy="Install osupdate-kit[postgres]."
-        ) from None
     finally:
         engine.dispose()
 

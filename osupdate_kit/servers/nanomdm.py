@@ -362,10 +362,10 @@ def _named(error: requests.RequestException) -> str:
         return "the proxy on the way does not answer"
     if any(isinstance(one, ssl.SSLCertVerificationError) for one in causes):
         return "the server's certificate is not trusted"
-    if isinstance(error, requests.ConnectTimeout) or any(isinstance(one, ConnectTimeoutError) for one in causes):
-        return "no connection in time"
     if any(isinstance(one, NewConnectionError) for one in causes):
         return "no connection can be made"
+    if isinstance(error, requests.ConnectTimeout) or any(isinstance(one, ConnectTimeoutError) for one in causes):
+        return "no connection in time"
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     return f"the connection broke ({type(error).__name__})"
