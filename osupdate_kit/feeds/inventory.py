@@ -122,9 +122,9 @@ def read_list(source: Path) -> InventoryList:
         remarks.append(Remark(0, "The list is neither UTF-8 nor UTF-16 and was read as Latin-1: check the accents."))
     reader = csv.reader(StringIO(content, newline=""), delimiter=_separator(content))
     rows: list[InventoryRow] = []
+    take: Callable[[int, list[str]], None] | None = None
+    at = 1
     try:
-        take: Callable[[int, list[str]], None] | None = None
-        at = 1
         for cells in reader:
             row, at = at, reader.line_num + 1
             if not any(map(str.strip, cells)):
@@ -144,7 +144,7 @@ def read_list(source: Path) -> InventoryList:
             take(row, cells)
     except csv.Error as error:
         raise InventoryError(
-            f"{source}, row {reader.line_num}: {error}.", remedy="Look for a lone quotation mark in the rows before."
+            f"{source}, from row {at} on: {error}.", remedy="Look for a lone quotation mark in that row."
         ) from None
     if not rows and not remarks:
         raise InventoryError(f"{source} is empty.", remedy="Write one UDID or serial per line.")
@@ -341,7 +341,7 @@ def read_nanomdm_database(dsn: str, server: str) -> Iterator[InventoryRow]:
 def _database_url(dsn: str, server: str) -> URL:
     try:
         url = make_url(dsn)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise InventoryError(
             f"The DSN of the database of {server} cannot be read.", remedy="Write postgres://reader@host:5432/database."
         ) from None

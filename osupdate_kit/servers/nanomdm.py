@@ -58,7 +58,8 @@ def signature_ok(body: bytes, header: str | None, key: bytes) -> bool:
     """Is `header` (X-Hmac-Signature) the base64 of HMAC-SHA256 over the raw body? In constant time."""
     if not header or not key:
         return False
-    return hmac.compare_digest(header.strip().encode(), b64encode(hmac.digest(key, body, sha256)))
+    given = header.strip().encode(errors="backslashreplace")
+    return hmac.compare_digest(given, b64encode(hmac.digest(key, body, sha256)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,7 +357,7 @@ def test_a_check_of_a_server_that_is_down_says_so() -> None:
 
 
 def test_it_is_a_command_server_that_the_labs_server_serves() -> None:
-    lab = LabServer(VirtualClock(), KEY)
+    lab = LabServer(VirtualClock(1_795_503_307_000_000), KEY)
     kit: CommandServer = NanoMDM("school", "http://lab", KEY, session=in_process_session(lab.handle))
     assert kit.enqueue(BODY, ["A"], push=False).outcomes == {"A": Q}
     again = kit.enqueue(BODY, ["A"], push=False)
@@ -367,7 +367,7 @@ def test_it_is_a_command_server_that_the_labs_server_serves() -> None:
 
 
 def test_by_address_too_and_the_check_finds_a_wrong_key() -> None:
-    lab = LabServer(VirtualClock(), KEY)
+    lab = LabServer(VirtualClock(1_795_503_307_000_000), KEY)
 
     def answer(call: HTTPCall) -> LabResponse:
         return lab.handle(call.method, call.path, call.query, call.headers, call.body)
