@@ -34,7 +34,7 @@ MAX_BATCH = 1000  # events in one commit
 MAX_HELD_BYTES = 64 << 20  # of all bodies that are being read or wait for their commit
 MAX_HEAD_BYTES = 64 << 10
 MAX_CONNECTIONS = 4096
-READ_SECONDS = 10.0  # for a head, and again for a body
+READ_SECONDS = 10.0  # in which a request has to come, head and body
 IDLE_SECONDS = 120  # longer than Go's client keeps a connection (90 s): it is never cut off as it sends
 _DISCARD_BYTES = 64 << 20  # of a body that is too large; beyond, the connection is closed
 _FORWARD_QUEUE = 1000
@@ -300,24 +300,20 @@ class Receiver:
         await _answer(send, status, close=status == 413 and (length or _DISCARD_BYTES) >= _DISCARD_BYTES)
 
     async def _read(self, server: str, receive: Receive, body: bytearray) -> int:
-        """Read the body within its bounds; 0, or the status of the refusal."""
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                while True:
-                    message = await receive()
-                    chunk = message.get("body", b"")
-                    body += chunk
-                    self._held_bytes += len(chunk)
-                    if len(body) > MAX_BYTES:
-                        return self._refuse(server, 413, f"a body of more than {MAX_BYTES} bytes")
-                    if self._held_bytes > MAX_HELD_BYTES:
-                        return self._refuse(server, 503, f"bodies of {MAX_HELD_BYTES} bytes wait already")
-                    if message["type"] == "http.disconnect":
-                        return self._refuse(server, 400, "half a body")
-                    if not message.get("more_body"):
-                        return 0
-        except TimeoutError:
-            return self._refuse(server, 408, "a body that does not come")
+        """Read the body within its bounds; 0, or the status of the refusal. `_BoundedProtocol` bounds the time."""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return self._refuse(server, 400, "half a body")
+            chunk = message["body"]
+            body += chunk
+            self._held_bytes += len(chunk)
+            if len(body) > MAX_BYTES:
+                return self._refuse(server, 413, f"a body of more than {MAX_BYTES} bytes")
+            if self._held_bytes > MAX_HELD_BYTES:
+                return self._refuse(server, 503, f"bodies of {MAX_HELD_BYTES} bytes wait already")
+            if not message["more_body"]:
+                return 0
 
 
 def _release(batch: Sequence[_Waiting]) -> None:
@@ -379,39 +375,48 @@ class _Forwards:
 
 
 class _BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP, with bounds on a request's head that it has not: its bytes, and how long it may take."""
+    """uvicorn's HTTP, with bounds that it has not: the bytes of a request's head, and how long a request may come in.
+
+    Whoever is too slow, or sends too long a head, is cut off.
+    """
 
     _deadline: asyncio.TimerHandle | None = None
+    _in_head = True
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_head()
+        self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_is_there()
+        self._request_is_there()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._head_bytes += len(data)
         super().data_received(data)
-        if self._deadline is not None and self._head_bytes > MAX_HEAD_BYTES:
-            self.transport.close()
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.transport.close()
 
     def on_message_begin(self) -> None:
-        self._await_head()
+        self._await_request()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._head_is_there()
+        self._in_head = False
         super().on_headers_complete()
 
-    def _await_head(self) -> None:
-        self._head_is_there()
-        self._head_bytes = 0
+    def on_message_complete(self) -> None:
+        self._request_is_there()
+        super().on_message_complete()
+
+    def _await_request(self) -> None:
+        self._request_is_there()
+        self._in_head, self._head_bytes = True, 0
         self._deadline = self.loop.call_later(READ_SECONDS, self.transport.close)
 
-    def _head_is_there(self) -> None:
+    def _request_is_there(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
