@@ -6,6 +6,7 @@ is not NanoMDM's own proves nothing. Leaves retries and batches to the sender, t
 
 import hmac
 import json
+import re
 import ssl
 import time
 from base64 import b64encode
@@ -31,6 +32,7 @@ HMAC_HEADER = "X-Hmac-Signature"
 _MAX_ANSWER_BYTES = 16 << 20
 _MAX_PATH_BYTES = 1_000_000  # the server reads about 1 MiB of request head
 _MAX_ID = 255  # characters; NanoMDM's own tables hold no more
+_ID = re.compile(rf"[^\s,/]{{1,{_MAX_ID}}}")
 _CONNECT_SECONDS = 10.0
 
 # The HTTP layer's own refusals: the call never came to the queue.
@@ -95,7 +97,7 @@ class NanoMDM:
         self._url = url.rstrip("/")
         self._auth = HTTPBasicAuth(user.encode(), api_key.encode())
         self._timeout_seconds = timeout_seconds
-        self._session = session or requests.Session()
+        self._session = session or _own_session(self._url)
         self._lock = Lock()
 
     def __repr__(self) -> str:
@@ -199,6 +201,14 @@ class NanoMDM:
         return _Answer(response.status_code, said, server_at)
 
 
+def _own_session(url: str) -> requests.Session:
+    """A session that asks the environment for proxies and authorities once, not at each call."""
+    session = requests.Session()
+    found = session.merge_environment_settings(url, {}, None, None, None)
+    session.proxies, session.verify, session.trust_env = found["proxies"], found["verify"], False
+    return session
+
+
 def _text(response: requests.Response, until: float) -> bytes:
     """The body, bounded in size and in time."""
     text = bytearray()
@@ -257,15 +267,16 @@ def _woken(said: Mapping[str, Any], ids: Sequence[str]) -> tuple[frozenset[str],
     """Whom the server reports woken, and why the others were not."""
     status = said.get("status")
     per_id = status if isinstance(status, dict) else {}
-    pushed = {
-        one for one in ids if isinstance(told := per_id.get(one), dict) and told.get("push_result")
-        and not told.get("push_error")
-    }  # fmt: skip
+    pushed = frozenset(
+        one
+        for one in (ids if per_id else ())
+        if isinstance(told := per_id.get(one), dict) and told.get("push_result") and not told.get("push_error")
+    )
     reasons: dict[str, str] = {}
     if isinstance(whole := said.get("push_error"), str):
         reasons = dict.fromkeys((one for one in ids if one not in pushed), _words(whole))
     reasons |= {one: _words(error) for one, error in _errors(said, "push_error", ids)}
-    return frozenset(pushed), reasons
+    return pushed, reasons
 
 
 def _errors(said: Mapping[str, Any], key: str, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -304,14 +315,14 @@ def _sorted_out(ids: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     good: list[str] = []
     bad: dict[str, str] = {}
     for one in dict.fromkeys(ids):
-        if not one:
+        if _ID.fullmatch(one) and one.isprintable() and one.strip("."):
+            good.append(one)
+        elif not one:
             bad[one] = "the enrollment ID is empty"
         elif len(one) > _MAX_ID:
             bad[one] = f"the enrollment ID has more than {_MAX_ID} characters"
-        elif not one.isprintable() or any(sign in one for sign in ",/ ") or one in (".", ".."):
-            bad[one] = "the enrollment ID holds characters that no enrollment ID has"
         else:
-            good.append(one)
+            bad[one] = "the enrollment ID holds characters that no enrollment ID has"
     return good, bad
 
 
