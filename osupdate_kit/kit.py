@@ -12,7 +12,7 @@ from osupdate_kit.errors import PlanError, RolloutError, SettingsError
 from osupdate_kit.feeds.inventory import InventoryRow, read_list, read_nanomdm_database
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.fleet.selection import Selection, select
-from osupdate_kit.protocol.results import REMEDIES, FailureClass
+from osupdate_kit.protocol.results import REMEDIES
 from osupdate_kit.rollout.eligibility import WORDS, Barrier, Judge
 from osupdate_kit.rollout.journey import Armed, Instrument, Member
 from osupdate_kit.rollout.plan import RolloutPlan
@@ -26,11 +26,15 @@ from osupdate_kit.service.clock import open_clock
 from osupdate_kit.service.loop import gate_of
 from osupdate_kit.service.service import Turns
 from osupdate_kit.service.verify import Difference, verify
+from osupdate_kit.service.words import REFUSED
 from osupdate_kit.settings import ServerSettings, Settings
 from osupdate_kit.stores.ledger import Ledger, StoredJourney, StoredRollout, Transaction
 from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, iso, moment, summary
 
 CHUNK = 5_000
+_REMEDIES = {kind.value: text for kind, text in REMEDIES.items()} | {
+    REFUSED: "Read what the server said; then check that the device is still enrolled there."
+}
 T = TypeVar("T")
 
 
@@ -226,7 +230,7 @@ class Kit:
                 )
 
     def act(self, what: str, rollout: int, *, detail: str = "") -> None:
-        """Ask the service for pause, resume, halt, cancel or abandon; refused at once if the rollout does not allow it."""
+        """Ask the service for pause, resume, halt, cancel or abandon; refused at once where it is not allowed."""
         with self.ledger.write() as tx:
             check(tx, what, rollout)
             tx.add_act(at=self.clock.now(), who=self.who, what=what, rollout=rollout, detail=detail)
@@ -284,7 +288,7 @@ class Kit:
         facts = Moment(now, rollout.status, rollout.started_at, rollout.deadline_at, gate, seen_at)
         state, why = Shown(State.BARRED, stored.reason) if stored.barred else shown(journey, facts, self.cadences)
         failed = journey.failure if state in ("failed", "expired") else ""
-        remedy = REMEDIES[FailureClass(failed)] if failed in FailureClass else ""
+        remedy = _REMEDIES.get(failed, "")
         return DeviceStatus(
             udid=stored.udid,
             serial=stored.serial,
@@ -301,7 +305,7 @@ class Kit:
             deferrals_remaining=journey.deferrals_remaining,
             failure_class=journey.failure,
             reason=" ".join(part for part in (why, journey.failure_text if failed else "") if part),
-            remedy=str(remedy),
+            remedy=remedy,
             commands_sent=journey.commands_sent,
             updated_at=iso(journey.updated_at) if journey.updated_at else None,
         )

@@ -476,7 +476,8 @@ def _fold_words(facts: Facts, event: RolloutEvent) -> Facts:
         items = tuple(Item(*item) for item in words["items"])
         changes["listed"] = max(facts.listed, Listed(at, items))
     if "failure" in words:
-        changes["failure"] = max(facts.failure, Failure(at, *words["failure"], event.rollout))
+        kind, text = words["failure"]
+        changes["failure"] = max(facts.failure, Failure(at, kind, text, event.rollout))
     if "scanned" in words:
         changes["scanned_at"] = max(facts.scanned_at, at)
     if "proves" in words:

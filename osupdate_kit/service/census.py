@@ -1,7 +1,7 @@
 """The census: devices of which too little is known are woken and asked, a few at a time.
 
-A fleet that was enrolled long ago never says Authenticate again; a list of its UDIDs is all there is. Each is asked once, at
-a bounded rate, and stays visible as *never seen* until it answers.
+A fleet that was enrolled long ago never says Authenticate again; a list of its UDIDs is all there is. Each is asked
+once, at a bounded rate, and stays visible as *never seen* until it answers.
 """
 
 from osupdate_kit.protocol.commands import DeviceInformation

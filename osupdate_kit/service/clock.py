@@ -1,4 +1,4 @@
-"""The one Clock: real time, or a rehearsal's time that runs faster. Its anchor stands in the store, so that all processes agree."""
+"""The one Clock: real time, or a rehearsal's that runs faster. Its anchor stands in the store: all processes agree."""
 
 import json
 import time

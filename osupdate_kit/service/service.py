@@ -1,7 +1,7 @@
 """The long-running process: worker, acts, loop and one sender per server, each in a thread, until it is told to stop.
 
-Knows how the turns are driven in real time, and that one service works while others stand by. Everything that decides is in
-the turns themselves: the simulation calls them one by one.
+Knows how the turns are driven in real time, and that one service works while others stand by. Everything that decides
+is in the turns themselves: the simulation calls them one by one.
 """
 
 import logging
@@ -62,7 +62,7 @@ class Turns:
 
 @dataclass(slots=True)
 class Service:
-    """Drives the turns in threads. `stop()` ends them after the turn they are in; a kill at any moment loses nothing."""
+    """Drives the turns in threads. `stop()` ends them after the turn they are in; a kill at any time loses nothing."""
 
     turns: Turns
     _stopping: threading.Event = field(default_factory=threading.Event)

@@ -9,6 +9,8 @@ from osupdate_kit.protocol.commands import Command, request
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 
+REFUSED = "refused"  # the failure class of what the server, not the device, said no to
+
 
 def command_text(command: Command) -> str:
     """Canonical JSON of the request: equal commands have equal text, and one call may serve them all."""
@@ -28,7 +30,7 @@ def own_event(kind: EventKind, row: OutboxRow, now: int, *, server_at: int = 0, 
     """An event of our own doing, or the server's word on it."""
     words = intention_words(row)
     if reason:
-        words |= {"failure": ["refused", reason]}
+        words |= {"failure": [REFUSED, reason]}
     return RolloutEvent(
         key=row.key,
         kind=kind,

@@ -50,8 +50,8 @@ def test_a_criterion_chooses(where: str, chosen: str) -> None:
     "where",
     [
         "__import__('os').system('true')", "site.__class__ == 1", "sight == 'North'", "'North' == site",
-        "site == North", "os_version < 'newest'", "site in 'North'", "site == ('North',)", "1 < site < 3", "", "site ==", "(" * 5000,
-        "lambda: 1", "[d for d in ()]",
+        "site == North", "os_version < 'newest'", "site in 'North'", "site == ('North',)", "1 < site < 3", "",
+        "site ==", "(" * 5000, "lambda: 1", "[d for d in ()]",
     ],
 )  # fmt: skip
 def test_what_is_no_criterion_is_refused_with_a_remedy(where: str) -> None:

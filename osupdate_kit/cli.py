@@ -1,0 +1,5 @@
+"""The same flow without a notebook."""
+
+
+def main() -> None:
+    """The command."""
