@@ -15,6 +15,7 @@ from osupdate_kit.rollout.state import Facts, Version
 
 LASTING = frozenset({FailureClass.BUG, FailureClass.UNSUPPORTED, FailureClass.SUPERVISION})
 _NOTHING_THERE = frozenset({FailureClass.NO_UPDATE, FailureClass.UNSUPPORTED})
+_UNHAPPY = frozenset({"failed", "no_update", "needs_download"})
 _STEP_RANK = 1_000  # progress within one step never outranks the next step's beginning
 
 
@@ -23,7 +24,7 @@ def words_of(result: CommandResult, of: dict[str, Any], facts: Facts) -> dict[st
     words = dict(of)
     words["answer"] = _answer(result, of)
     failure = failure_of(result)
-    if failure and words["answer"] == "failed":
+    if failure and words["answer"] in _UNHAPPY and _tells_why(of):
         code = f" ({failure.domain} {failure.code})" if failure.domain else ""
         words["failure"] = [failure.failure_class.value, f"{failure.text}{code}"]
         words["lasting"] = failure.failure_class in LASTING
@@ -43,6 +44,14 @@ def words_of(result: CommandResult, of: dict[str, Any], facts: Facts) -> dict[st
         words["supplemental_build"] = result.device.supplemental_build_version
         words["extra"] = result.device.supplemental_os_version_extra
     return words
+
+
+def _tells_why(of: dict[str, Any]) -> bool:
+    """Is a failed answer to this a cause for a person to act on? A query that only looks is asked again."""
+    return of["of"] == "step" or of.get("type") in (
+        RequestType.SCHEDULE_OS_UPDATE_SCAN,
+        RequestType.AVAILABLE_OS_UPDATES,
+    )
 
 
 def version_in(words: dict[str, Any]) -> Version | None:

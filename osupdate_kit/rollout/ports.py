@@ -91,3 +91,6 @@ class CommandServer(Protocol):
 
     def push(self, ids: Sequence[str]) -> PushAnswer:
         """Wake the devices; proves nothing about commands."""
+
+    def check(self) -> ServerCheck:
+        """For people: does it answer, is it what the settings say, and does it take our key?"""

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from osupdate_kit.errors import OSUpdateKitError
 from osupdate_kit.rollout.policy import Cadences
@@ -84,6 +85,13 @@ class Service:
         self._stopping.set()
         for thread in self._threads:
             thread.join(timeout_seconds)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def _drive(self, name: str, turn: Callable[[], object]) -> None:
         """An error stops nobody else: it is logged with its remedy, and the turn comes again (I9)."""

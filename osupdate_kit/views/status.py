@@ -42,6 +42,7 @@ class DeviceStatus:
     remedy: str
     commands_sent: int
     updated_at: str | None  # newest evidence, ISO 8601 UTC
+    barrier: str = ""  # first reason that bars it, by its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,38 @@
+"""From settings to servers that take commands. A key is read when its server is first used, not before."""
+
+from collections.abc import Iterator, Mapping
+
+from osupdate_kit.rollout.ports import CommandServer
+from osupdate_kit.servers.nanomdm import NanoMDM
+from osupdate_kit.settings import ServerSettings
+
+
+class Servers(Mapping[str, CommandServer]):
+    """The servers of the settings by name; each is made, and its key read, when it is asked for."""
+
+    def __init__(self, settings: Mapping[str, ServerSettings]) -> None:
+        self._settings = settings
+        self._made: dict[str, CommandServer] = {}
+
+    def __getitem__(self, name: str) -> CommandServer:
+        if name not in self._made:
+            self._made[name] = _server(name, self._settings[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._settings)
+
+    def __len__(self) -> int:
+        return len(self._settings)
+
+
+def _server(name: str, settings: ServerSettings) -> CommandServer:
+    return NanoMDM(
+        name,
+        settings.url,
+        settings.api_key(),
+        user=settings.user,
+        batch_ids=settings.batch_ids,
+        timeout_seconds=settings.timeout_seconds,
+        forgets_answered=settings.forgets_answered,
+    )

@@ -1,0 +1,116 @@
+"""A rollout as of now: what is stored, and what time lays over it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from osupdate_kit.errors import RolloutError
+from osupdate_kit.kit.plans import barrier_words
+from osupdate_kit.protocol.results import REMEDIES
+from osupdate_kit.rollout.journey import Armed
+from osupdate_kit.rollout.plan import RolloutPlan
+from osupdate_kit.rollout.policy import Cadences, Gate
+from osupdate_kit.rollout.shown import Moment, Shown, shown
+from osupdate_kit.rollout.state import State
+from osupdate_kit.service.loop import gate_of
+from osupdate_kit.service.words import REFUSED
+from osupdate_kit.stores.ledger import StoredJourney, StoredRollout, Transaction
+from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, iso, moment, summary
+
+_REMEDIES = {kind.value: text for kind, text in REMEDIES.items()} | {
+    REFUSED: "Read what the server said; then check that the device is still enrolled there."
+}
+
+
+def rollout_and_plan(tx: Transaction, rollout: int) -> tuple[StoredRollout, RolloutPlan]:
+    """Raises RolloutError if there is no such rollout."""
+    stored = tx.rollout(rollout)
+    if stored is None:
+        raise RolloutError(f"There is no rollout {rollout}.", remedy="`osupdate-kit rollout list` shows them.")
+    kept = tx.plan_of(stored.plan_id)
+    assert kept is not None, stored
+    return stored, RolloutPlan.from_yaml(kept.yaml)
+
+
+def device_rows(tx: Transaction, rollout: int, now: int, cadences: Cadences) -> Iterator[DeviceStatus]:
+    """One row per device, in key order, as of now."""
+    stored, plan = rollout_and_plan(tx, rollout)
+    held = tx.all_holds(now)
+    for journey, seen_at in tx.journeys(rollout):
+        yield _row(journey, seen_at, stored, plan, now, cadences, held=journey.journey.key in held)
+
+
+def status(
+    tx: Transaction, rollout: int, now: int, cadences: Cadences, *, keep: Callable[[DeviceStatus], bool]
+) -> RolloutStatusView:
+    """Everything about a rollout as of now. `keep`: which devices to list; all are counted."""
+    stored, plan = rollout_and_plan(tx, rollout)
+    listed: list[DeviceStatus] = []
+    excluded: Counter[str] = Counter()
+
+    def rows() -> Iterator[DeviceStatus]:
+        for row in device_rows(tx, rollout, now, cadences):
+            if row.barrier:
+                excluded[barrier_words(row.barrier)] += 1
+            if keep(row):
+                listed.append(row)
+            yield row
+
+    states, failures, armed, total = summary(rows())
+    return RolloutStatusView(
+        rollout=rollout,
+        name=plan.name,
+        status=stored.status,
+        reason=stored.reason,
+        as_of=moment(now),
+        target=str(plan.target),
+        deadline_at=moment(stored.deadline_at),
+        selected=total,
+        excluded=dict(excluded.most_common()),
+        states=dict(states.most_common()),
+        failures=dict(failures.most_common()),
+        armed=tuple(armed),
+        devices=tuple(listed),
+    )
+
+
+def _row(
+    stored: StoredJourney,
+    seen_at: int,
+    rollout: StoredRollout,
+    plan: RolloutPlan,
+    now: int,
+    cadences: Cadences,
+    *,
+    held: bool,
+) -> DeviceStatus:
+    journey = stored.journey
+    gate = Gate() if stored.barred else gate_of(rollout, plan, stored, now, held=held)
+    facts = Moment(now, rollout.status, rollout.started_at, rollout.deadline_at, gate, seen_at)
+    state, why = Shown(State.BARRED, stored.reason) if stored.barred else shown(journey, facts, cadences)
+    failed = journey.failure if state in ("failed", "expired") else ""
+    return DeviceStatus(
+        udid=stored.udid,
+        serial=stored.serial,
+        server=journey.key.server,
+        platform=stored.platform,
+        state=state,
+        flags=_flags(journey.armed, journey.regressed, presumed=state == "deferred" and not journey.deferrals_used),
+        instrument=stored.instrument,
+        os_version_at_start=stored.os_version_start,
+        os_version_reported=journey.os_version,
+        action_asked=journey.action_asked,
+        action_returned=journey.action_returned,
+        deferrals_used=journey.deferrals_used,
+        deferrals_remaining=journey.deferrals_remaining,
+        failure_class=journey.failure,
+        reason=" ".join(part for part in (why, journey.failure_text if failed else "") if part),
+        remedy=_REMEDIES.get(failed, ""),
+        commands_sent=journey.commands_sent,
+        updated_at=iso(journey.updated_at) if journey.updated_at else None,
+        barrier=stored.barrier,
+    )
+
+
+def _flags(armed: Armed, regressed: bool, *, presumed: bool) -> tuple[str, ...]:
+    flags = ((f"armed {armed}", armed is not Armed.NO), ("regressed", regressed), ("presumed", presumed))
+    return tuple(flag for flag, flies in flags if flies)
