@@ -1,7 +1,7 @@
 """The kit before a simulated fleet, in virtual time: the demo, and rehearsals of plans. No sockets, no sleeping.
 
-Everything but the network is the real thing: adapter, receiver, store, turns. The fleet keeps a truth log of its own, so
-that what the kit says can be held against what happened.
+Everything but the network is the real thing: adapter, receiver, store, turns. The fleet keeps a truth log of its own,
+so that what the kit says can be held against what happened.
 """
 
 import csv

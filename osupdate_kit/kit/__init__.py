@@ -189,6 +189,11 @@ class Kit:
 
     # --- service ---
 
+    def is_served(self) -> bool:
+        """Does a service work on this store now?"""
+        with self.ledger.service_lock() as free:
+            return not free
+
     def turns(self, *, limit: int = 1000) -> Turns:
         return Turns.over(self.ledger, list(self.servers.values()), self.clock, self.cadences, limit=limit)
 

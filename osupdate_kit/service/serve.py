@@ -1,4 +1,4 @@
-"""`serve`: one service works, every other one on the same store stands by and takes over when it ends, however it ends."""
+"""`serve`: one service works; every other one on the same store stands by and takes over, however the first one ends."""
 
 import logging
 import threading

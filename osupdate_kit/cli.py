@@ -1,5 +1,0 @@
-"""The same flow without a notebook."""
-
-
-def main() -> None:
-    """The command."""

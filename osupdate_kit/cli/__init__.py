@@ -1,0 +1,41 @@
+"""The same flow without a notebook: `osupdate-kit --help`.
+
+Exit status: 0 done, 1 a rollout was stopped or a check found something, 2 misuse or trouble that the message explains.
+"""
+
+import sys
+
+import typer
+
+from osupdate_kit.cli import fleet, rollouts, run
+from osupdate_kit.cli.common import Common
+from osupdate_kit.errors import OSUpdateKitError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Select Apple devices, issue ScheduleOSUpdate, follow every device to proof, and report.",
+)
+run.add_to(app)
+fleet.add_to(app)
+rollouts.add_to(app)
+
+
+@app.callback()
+def common(
+    context: typer.Context, config: str = typer.Option("", help="Settings file (else ./osupdate-kit.toml).")
+) -> None:
+    context.obj = Common(config or None)
+
+
+def main() -> None:
+    """The command. Errors that the kit can explain are shown in a sentence with their remedy."""
+    try:
+        app()
+    except OSUpdateKitError as error:
+        print(f"osupdate-kit: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(2)

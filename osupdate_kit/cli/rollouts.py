@@ -1,0 +1,356 @@
+"""`plan` and `rollout`: intend, look, begin, watch, stop."""
+
+import threading
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from osupdate_kit.cli.common import Common, counted, print_json, remark, remarks, say, some, table
+from osupdate_kit.cli.fleet import AsJson
+from osupdate_kit.errors import PlanError
+from osupdate_kit.feeds.inventory import read_list
+from osupdate_kit.kit import Draft, Kit
+from osupdate_kit.protocol.terms import Priority
+from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout.journey import RolloutStatus
+from osupdate_kit.rollout.plan import RolloutPlan, Target, Window, parse_actions
+from osupdate_kit.rollout.policy import DAY, HOUR
+from osupdate_kit.rollout.state import ATTENTION, ENDS
+from osupdate_kit.views.status import STATES, RolloutStatusView, iso, moment
+
+plan = typer.Typer(no_args_is_help=True, help="Plans: who takes which version, how, and by when.")
+rollout = typer.Typer(no_args_is_help=True, help="Rollouts: begun plans.")
+
+POLL_SECONDS = 1.0
+ACT_SECONDS, ACT_POLL_SECONDS = 60.0, 0.1
+ARMED = "Armed, may still install because of us"
+_STOPPED = (RolloutStatus.HALTED, RolloutStatus.CANCELLED)
+
+PlanFile = Annotated[Path, typer.Argument(help="The plan's YAML, as `plan create` wrote it.")]
+Rollout = Annotated[int, typer.Argument(help="The rollout's number; `rollout list` shows them.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(plan, name="plan")
+    app.add_typer(rollout, name="rollout")
+
+
+# --- plans ---
+
+
+@plan.command("create")
+def create(
+    context: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the plan's YAML goes.")],
+    target: Annotated[str, typer.Option(help="The version to reach, such as 18.7.2.")] = "",
+    build: Annotated[str, typer.Option(help="The build to reach, too.")] = "",
+    extra: Annotated[str, typer.Option(help="A Rapid Security Response's suffix, such as (a).")] = "",
+    product_key: Annotated[str, typer.Option(help="Instead of a version: a macOS item that is no OS update.")] = "",
+    where: Annotated[str, typer.Option(help='Which devices, such as: platform == "iPadOS" and site == "North"')] = "",
+    serials: Annotated[
+        Path | None, typer.Option(help="A list of serials or UDIDs; together with --where both hold.")
+    ] = None,
+    action: Annotated[
+        list[str] | None, typer.Option(help="PLATFORM=ACTION or PLATFORM=FIRST+SECOND; repeatable.")
+    ] = None,
+    max_user_deferrals: Annotated[int | None, typer.Option(help="macOS, with InstallLater.")] = None,
+    priority: Annotated[Priority | None, typer.Option(help="macOS, within a major version.")] = None,
+    tries: Annotated[int, typer.Option(help="How often each step is tried.")] = 3,
+    window: Annotated[str, typer.Option(help="Device-local hours for installs, such as 20:00-05:00.")] = "",
+    time_zone: Annotated[str, typer.Option(help="Of devices that name none.")] = "",
+    deadline: Annotated[str, typer.Option(help="When it ends: 14d, 36h, or 2026-12-04T18:00+01:00.")] = "14d",
+    name: Annotated[str, typer.Option(help="What people call it.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Judge every chosen device, keep plan and membership in the store, and write the plan's YAML. Nothing is sent."""
+    common: Common = context.obj
+    if bool(target) == bool(product_key):
+        raise PlanError("A plan has one target.", remedy="Give --target 18.7.2, or --product-key for a macOS item.")
+    with common.kit() as kit:
+        now = kit.clock.now()
+        wanted = _wanted(serials) if serials else ()
+        made = RolloutPlan(
+            name=name or f"{target or product_key} by {moment(_deadline(deadline, now))}",
+            author=kit.who,
+            created_at=now,
+            target=Target(
+                version=OSVersion.parse(target) if target else None, build=build, extra=extra, product_key=product_key
+            ),
+            deadline_at=_deadline(deadline, now),
+            where=where,
+            actions=parse_actions(action or ()),
+            max_user_deferrals=max_user_deferrals,
+            priority=priority,
+            tries=tries,
+            window=_window(window),
+            time_zone=time_zone,
+        )
+        draft = kit.draft(kit.select(where=where, wanted=wanted), made)
+        yaml = kit.save(draft)
+    _write(output, yaml)
+    _show(draft, as_json=as_json)
+    if not as_json:
+        say(f"Written to {output}. Begin it: osupdate-kit rollout start {output} --yes")
+
+
+@plan.command("preview")
+def preview(context: typer.Context, file: PlanFile, as_json: AsJson = False) -> None:
+    """What would happen to each device: by command, or not, because of what, and what to do."""
+    common: Common = context.obj
+    with common.kit() as kit:
+        _show(kit.preview(_read(file)), as_json=as_json)
+
+
+def _show(draft: Draft, *, as_json: bool) -> None:
+    if as_json:
+        members = [
+            {
+                "udid": m.udid, "serial": m.serial, "server": m.key.server, "platform": m.platform,
+                "os_version": m.os_version, "instrument": m.instrument.value, "barrier": m.barrier, "reason": m.reason,
+            }
+            for m in draft.members
+        ]  # fmt: skip
+        print_json(
+            {
+                "name": draft.plan.name, "target": str(draft.plan.target), "selected": len(draft.members),
+                "by_command": draft.by_command, "excluded": draft.excluded, "unmatched": list(draft.unmatched),
+                "devices": members,
+            }
+        )  # fmt: skip
+        return
+    rows = [("by command", draft.by_command), *((f"barred: {why}", count) for why, count in draft.excluded.items())]
+    table(
+        f"{draft.plan.name}: {len(draft.members):,} selected for {draft.plan.target}",
+        ["how", "devices"],
+        rows,
+        numbers=1,
+    )
+    if draft.unmatched:
+        remark(f"{len(draft.unmatched):,} names of the list match no device: {some(draft.unmatched, 5)}")
+
+
+def _wanted(path: Path) -> Collection[str]:
+    found = read_list(path)
+    for words in found.remarks:
+        remark(f"{path}: {words}")
+    return {row.enrollment_id or row.udid or row.serial for row in found.rows}
+
+
+def _deadline(text: str, now: int) -> int:
+    units = {"d": DAY, "h": HOUR}
+    if text[-1:] in units and text[:-1].isdigit():
+        return now + int(text[:-1]) * units[text[-1]]
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise PlanError(
+            f"{text!r} is no deadline.", remedy="Write 14d, 36h, or 2026-12-04T18:00+01:00 with its offset."
+        )
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _window(text: str) -> Window:
+    if not text:
+        return Window()
+    try:
+        opens, closes = (datetime.strptime(part.strip(), "%H:%M").time() for part in text.split("-"))
+    except ValueError:
+        raise PlanError(f"{text!r} is no window.", remedy="Write 20:00-05:00, in the devices' own time.") from None
+    return Window(opens=opens, closes=closes)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{file} cannot be read: {error}.", remedy="Name the file that `plan create` wrote.") from None
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise PlanError(
+            f"{file} cannot be written: {error.strerror}.",
+            remedy="Choose another place with -o; the plan is in the store.",
+        ) from None
+
+
+# --- rollouts ---
+
+
+@rollout.command("start")
+def start(
+    context: typer.Context,
+    file: PlanFile,
+    yes: Annotated[bool, typer.Option("--yes", help="I have seen the preview.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Until every device reached an end or needs a person.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Begin a plan's rollout. With --wait: exit 0 when every device reached an end or needs a person, 1 when halted."""
+    common: Common = context.obj
+    with common.kit() as kit:
+        yaml = _read(file)
+        draft = kit.preview(yaml)
+        if not yes:
+            _show(draft, as_json=False)
+            raise PlanError(
+                f"Not begun: {draft.by_command:,} devices would be sent ScheduleOSUpdate, and restart.",
+                remedy="Say --yes if that is what you want.",
+            )
+        number = kit.start(yaml)
+        if not as_json:
+            say(f"Rollout {number} has begun: {draft.by_command:,} devices by command.")
+        if not kit.is_served():
+            remark("No service works on this store yet: run `osupdate-kit serve`, else nothing is sent.")
+        stopped = wait and not _waited(kit, number)
+        if as_json:
+            print_json({"rollout": number, "by_command": draft.by_command, "excluded": draft.excluded})
+        elif wait:
+            _print(kit.status(number))
+    if stopped:
+        raise typer.Exit(1)
+
+
+def _waited(kit: Kit, number: int) -> bool:
+    """Wait for every device's end; False if the rollout was halted or cancelled before."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    pause = threading.Event()
+    with Progress(*columns, console=remarks, transient=True) as progress:
+        task = progress.add_task("devices at an end", total=None)
+        while True:
+            status = kit.status(number, keep=lambda device: False)
+            ended = sum(count for state, count in status.states.items() if state in ENDS or state in ATTENTION)
+            progress.update(task, completed=ended, total=status.selected)
+            if ended == status.selected:
+                return True
+            if status.status in _STOPPED:
+                return False
+            pause.wait(POLL_SECONDS)
+
+
+@rollout.command("list")
+def list_rollouts(context: typer.Context, as_json: AsJson = False) -> None:
+    """All rollouts of this store."""
+    common: Common = context.obj
+    with common.kit() as kit:
+        found = [
+            {
+                "rollout": r.id, "name": name, "status": r.status.value, "reason": r.reason,
+                "started_at": iso(r.started_at), "deadline_at": iso(r.deadline_at), "by": r.by,
+            }
+            for r, name in kit.rollouts()
+        ]  # fmt: skip
+    if as_json:
+        print_json(found)
+    else:
+        headings = ("rollout", "name", "status", "reason", "started_at", "deadline_at", "by")
+        table("", headings, [[row[heading] for heading in headings] for row in found])
+
+
+@rollout.command("status")
+def status(
+    context: typer.Context,
+    number: Rollout,
+    as_json: AsJson = False,
+    state: Annotated[list[str] | None, typer.Option(help="List the devices in these states only; repeatable.")] = None,
+) -> None:
+    """Where every device stands, as of now."""
+    common: Common = context.obj
+    if unknown := set(state or ()) - set(STATES):
+        raise PlanError(f"{', '.join(sorted(unknown))}: no such state.", remedy=f"States: {', '.join(STATES)}.")
+    chosen = set(state or ())
+    with common.kit() as kit:
+        found = kit.status(
+            number, keep=lambda device: (not chosen or device.state in chosen) and (as_json or bool(chosen))
+        )
+    if as_json:
+        print_json(found.to_dict())
+        return
+    _print(found)
+    if chosen:
+        rows = [
+            (
+                d.serial or d.udid,
+                d.platform,
+                d.os_version_reported,
+                d.state,
+                ", ".join(d.flags),
+                f"{d.reason} {d.remedy}".strip(),
+            )
+            for d in found.devices
+        ]
+        table("", ("device", "platform", "reports", "state", "flags", "why, and what to do"), rows)
+
+
+def _print(status: RolloutStatusView) -> None:
+    say(f"Rollout {status.rollout}, {status.name}: {status.status}. {status.reason}".strip())
+    table(
+        status.finding, ["state", "devices"], [(s, status.states[s]) for s in STATES if s in status.states], numbers=1
+    )
+    say(f"{status.reconciliation}. As of {status.as_of}; deadline {status.deadline_at}.")
+    if status.excluded:
+        say(f"Barred: {counted(status.excluded)}.")
+    if status.failures:
+        say(f"Failed by cause: {counted(status.failures)}.")
+    if status.armed:
+        say(f"{ARMED} ({len(status.armed):,}): {some(status.armed, 20)}")
+
+
+def _act(context: typer.Context, number: int, what: str, why: str, *, as_json: bool) -> None:
+    """Ask the service, wait until it has done so, then print who is armed: whoever it sent to until then is on it."""
+    common: Common = context.obj
+    with common.kit() as kit:
+        act = kit.act(what, number, detail=why)
+        outcome = _outcome(kit, act) if kit.is_served() else None
+        found = kit.status(number, keep=lambda device: False)
+    if as_json:
+        print_json({"rollout": number, "asked": what, "outcome": outcome, "armed": list(found.armed)})
+        return
+    if outcome is None:
+        remark("No service carries it out yet: run `osupdate-kit serve`. Nothing is sent until one does.")
+    say(f"{what} of rollout {number}: {outcome or 'asked for'}.")
+    if what != "resume":
+        say(f"{ARMED} ({len(found.armed):,}): {some(found.armed, len(found.armed))}")
+
+
+def _outcome(kit: Kit, act: int) -> str | None:
+    pause = threading.Event()
+    for _ in range(int(ACT_SECONDS / ACT_POLL_SECONDS)):
+        if outcome := kit.outcome(act):
+            return outcome
+        pause.wait(ACT_POLL_SECONDS)
+    return None
+
+
+Why = Annotated[str, typer.Option("--why", help="For the audit log.")]
+
+
+@rollout.command("pause")
+def pause(context: typer.Context, number: Rollout, why: Why = "", as_json: AsJson = False) -> None:
+    """Send nothing new until resumed. Prints who may still install."""
+    _act(context, number, "pause", why, as_json=as_json)
+
+
+@rollout.command("resume")
+def resume(context: typer.Context, number: Rollout, why: Why = "", as_json: AsJson = False) -> None:
+    """Go on after a pause or a halt."""
+    _act(context, number, "resume", why, as_json=as_json)
+
+
+@rollout.command("halt")
+def halt(context: typer.Context, number: Rollout, why: Why = "", as_json: AsJson = False) -> None:
+    """Stop because something is wrong; only a person lifts it. Prints who may still install."""
+    _act(context, number, "halt", why, as_json=as_json)
+
+
+@rollout.command("cancel")
+def cancel(context: typer.Context, number: Rollout, why: Why = "", as_json: AsJson = False) -> None:
+    """End it for good. Prints who may still install."""
+    _act(context, number, "cancel", why, as_json=as_json)

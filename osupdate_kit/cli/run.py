@@ -1,0 +1,163 @@
+"""`demo`, `serve` and `store`: what runs, and what it keeps."""
+
+import json
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from osupdate_kit.cli.common import Common, console, print_json, remarks, say, table
+from osupdate_kit.cli.fleet import AsJson
+from osupdate_kit.errors import SettingsError
+from osupdate_kit.lab.fleet import make_fleet, makeup
+from osupdate_kit.protocol.terms import Platform
+from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rehearsal import SERVER, Rehearsal, false_done, write_list
+from osupdate_kit.rollout.plan import RolloutPlan, Target
+from osupdate_kit.rollout.policy import DAY
+from osupdate_kit.service.receiver import LedgerInbox, Receiver, serve_receiver, webhook_sources
+from osupdate_kit.service.serve import serve as serve_until
+from osupdate_kit.service.service import Service
+from osupdate_kit.stores.ledger import Ledger
+from osupdate_kit.views.page import page
+from osupdate_kit.views.status import STATES
+
+store = typer.Typer(no_args_is_help=True, help="The store itself.")
+
+_TARGETS = {Platform.IPADOS: "26.6.1", Platform.MACOS: "26.6.2", Platform.TVOS: "26.6"}
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("demo")(demo)
+    app.command("serve")(serve)
+    app.add_typer(store, name="store")
+
+
+def demo(
+    devices: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many simulated devices.")] = 300,
+    seed: Annotated[int, typer.Option(help="Another seed, another fleet.")] = 1,
+    days: Annotated[float, typer.Option(min=0.1, max=90, help="Days of the fleet's life after the start.")] = 5,
+    out: Annotated[Path, typer.Option(help="Folder for the store and the pages.")] = Path("demo-out"),
+) -> None:
+    """Roll out three updates to a simulated school district, in virtual time, and show where every device stands."""
+    parts = makeup("school")
+    specs = make_fleet(parts, devices, seed)
+    folder = _fresh(out)
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=remarks) as progress:
+        task = progress.add_task(f"{devices:,} devices are asked what they are", total=1 + days)
+        rehearsal = Rehearsal.of(parts, specs, f"sqlite:///{folder / 'store.db'}", seed=seed, who="demo")
+        kit = rehearsal.kit
+        kit.sync(str(write_list(specs, folder / "fleet.csv")), SERVER)
+        rehearsal.run(1, progress=lambda share: progress.update(task, completed=share))
+        started = []
+        for platform, version in _TARGETS.items():
+            chosen = kit.select(where=f'platform == "{platform.value}"')
+            if chosen.devices:
+                plan = RolloutPlan(
+                    name=f"{platform.value} {version}",
+                    author="demo",
+                    created_at=kit.clock.now(),
+                    target=Target(version=OSVersion.parse(version)),
+                    deadline_at=kit.clock.now() + 14 * DAY,
+                )
+                started.append((version, kit.start(kit.save(kit.draft(chosen, plan)))))
+        progress.update(task, description=f"{days:g} days of {len(started)} rollouts")
+        rehearsal.run(days, progress=lambda share: progress.update(task, completed=1 + share * days))
+    found = [kit.status(number) for _, number in started]
+    rows = [
+        (
+            state,
+            *(status.states.get(state, 0) for status in found),
+            sum(status.states.get(state, 0) for status in found),
+        )
+        for state in STATES
+        if any(state in status.states for status in found)
+    ]
+    rows.append(("selected", *(status.selected for status in found), sum(status.selected for status in found)))
+    table("Devices by state", ["state", *(status.name for status in found), "all"], rows, numbers=len(found) + 1)
+    for status in found:
+        say(f"{status.name}: {status.finding} {status.reconciliation}.")
+    wrong = [udid for version, number in started for udid in false_done(rehearsal, number, version)]
+    done = sum(status.states.get("done", 0) for status in found)
+    say(f"Held against the fleet's own log: {done - len(wrong):,} of {done:,} devices shown as done run the target.")
+    rehearsal.truth.write(folder / "truth.jsonl")
+    for status in found:
+        path = folder / f"rollout-{status.rollout}.html"
+        path.write_text(page(status, note="A rehearsal with simulated devices."), "utf-8")
+        say(f"Page: {path}")
+        (folder / f"rollout-{status.rollout}.json").write_text(json.dumps(status.to_dict(), indent=2), "utf-8")
+    kit.close()
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _fresh(out: Path) -> Path:
+    """The folder, with nothing of an earlier demo in it that could be taken for this one's."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for old in [*out.glob("store.db*"), *out.glob("rollout-*.*"), out / "truth.jsonl", out / "fleet.csv"]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"{out} cannot be used: {error.strerror}.", remedy="Choose another folder with --out."
+        ) from None
+    return out
+
+
+def serve(context: typer.Context) -> None:
+    """Receive webhooks, follow every device, send what is due; a second service on the same store stands by."""
+    common: Common = context.obj
+    settings = common.settings
+    if not settings.servers:
+        raise SettingsError("The settings name no server.", remedy="Add [servers.NAME] with kind, url and key_env.")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with common.kit() as kit:
+        sources = webhook_sources(settings)
+        servers = list(kit.servers.values())  # a key that is missing is told now, not at the first command
+
+        @contextmanager
+        def work() -> Iterator[None]:
+            receiver = Receiver(LedgerInbox(kit.ledger), sources, kit.clock)
+            with (
+                serve_receiver(receiver, host=settings.receiver.host, port=settings.receiver.port) as running,
+                Service(kit.turns()),
+            ):
+                for server in servers:
+                    console.print(f"Webhook of {server.name}: {running.url}/webhook/{server.name}", soft_wrap=True)
+                yield
+
+        serve_until(kit.ledger, work, stop, tell=lambda words: console.print(words))
+
+
+@store.command("verify")
+def verify(context: typer.Context, as_json: AsJson = False) -> None:
+    """Replay all events and compare what they add up to with what is kept. Exit 1 on any difference."""
+    common: Common = context.obj
+    with common.kit() as kit, remarks.status("Replaying all events …"):
+        found = kit.verify()
+    if as_json:
+        print_json([{"device": str(d.key), "what": d.what, "kept": d.kept, "replayed": d.replayed} for d in found])
+    elif not found:
+        say("The events add up to exactly what is kept.")
+    else:
+        table("", ["device", "what", "kept", "by the events"], [(d.key, d.what, d.kept, d.replayed) for d in found])
+    if found:
+        raise typer.Exit(1)
+
+
+@store.command("upgrade")
+def upgrade(context: typer.Context) -> None:
+    """Make the store, or bring an older one up to this version's schema. Back it up first."""
+    common: Common = context.obj
+    Ledger.open(common.settings.store_url, migrate=True).close()
+    say("The store is up to date.")
