@@ -1,0 +1,378 @@
+"""What must always be true (design: Invariants), judged by the truth log, the wire and the store's rows.
+
+The engine's own predicates are not asked: windows, armed devices and open steps are worked out anew from facts of the lab.
+"""
+
+import json
+import plistlib
+from base64 import b64decode
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+
+from osupdate_kit.lab.clock import DAY, HOUR, SECOND
+from osupdate_kit.lab.habits import Presence
+from osupdate_kit.lab.truth import What, can_install, command_words
+from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout.events import EventKind
+from osupdate_kit.rollout.history import stored_state
+from osupdate_kit.rollout.state import Facts, fold
+from osupdate_kit.servers.transport import Call
+from osupdate_kit.service.loop import TAIL
+from osupdate_kit.service.record import Plans
+from osupdate_kit.service.verify import verify
+from tests.simulation.scenario import ITEM, TARGET
+
+if TYPE_CHECKING:
+    from tests.simulation.run import Simulation
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OFTEN = 25  # turns between two looks at the whole store
+
+
+class Broken(AssertionError):
+    """A promise that was not kept."""
+
+    def __init__(self, invariant: str, words: str) -> None:
+        super().__init__(f"{invariant}: {words}")
+        self.invariant = invariant
+
+
+class Checks:
+    """Watches one simulation."""
+
+    def __init__(self, simulation: "Simulation") -> None:
+        self._of = simulation
+        self._specs = {spec.udid: spec for spec in simulation.story.specs}
+        self._own: set[str] = set()  # UUIDs of ours that were on the wire
+        self._steps: dict[str, str] = {}  # those that can install, and how the truth log names them
+        self._waits: list[dict[str, Any]] = []  # acknowledged events whose effect is not looked up yet
+        self._members: dict[int, set[str]] = {}
+        self._done: set[tuple[int, str]] = set()
+        self._looked_at = 0  # entries of the truth log that I1 was judged by
+        self._turns = 0
+        self._reports: dict[tuple[str, str], set[str]] = {}  # (device, UUID): distinct answers acknowledged
+        self.shown: Counter[str] = Counter()
+
+    # --- the store, by plain SQL ---
+
+    def _rows(self, sql: str, **values: object) -> list[Any]:
+        with self._of.ledger.read() as tx:
+            return list(tx._connection.execute(text(sql), values))
+
+    def _value(self, sql: str, **values: object) -> Any:
+        rows = self._rows(sql, **values)
+        return rows[0][0] if rows else None
+
+    def started(self, rollout: int, udids: list[str]) -> None:
+        self._members[rollout] = set(udids)
+
+    # --- the wire ---
+
+    def call(self, call: Call) -> None:
+        """Just before a call of ours reaches the server: I2, I4, and who is woken."""
+        verb, _, ids = call.path.removeprefix("/v1/").partition("/")
+        udids = [unquote(one) for one in ids.split(",")]
+        wakes = not call.query.get("nopush")
+        if self._of.mortal.open:
+            raise Broken("I4", "a call leaves within a transaction: a crash would forget it")
+        if len(set(udids)) < len(udids):
+            raise Broken("I4", f"an id twice in one call: {udids}")
+        if verb == "enqueue":
+            self._enqueue(plistlib.loads(call.body), udids)
+        if wakes:
+            for udid in udids:
+                self._wakes(udid)
+
+    def _enqueue(self, message: dict[str, Any], udids: list[str]) -> None:
+        uuid, words = message["CommandUUID"], command_words(message["Command"])
+        sql = "SELECT enrollment_id, rollout FROM outbox WHERE command_uuid = :uuid AND status = 'sending'"
+        rows = {row[0]: row[1] for row in self._rows(sql, uuid=uuid)}
+        if set(rows) != set(udids) or not self._value("SELECT count(*) FROM commands WHERE uuid = :uuid", uuid=uuid):
+            raise Broken("I4", f"{words} {uuid} is on the wire for {udids}, in the store for {sorted(rows)}")
+        self._own.add(uuid)
+        if not words.startswith("ScheduleOSUpdate:"):
+            return
+        if can_install(words):
+            self._steps[uuid] = words
+        for udid, rollout in rows.items():
+            self._may_be_sent(udid, rollout, words)
+
+    def _may_be_sent(self, udid: str, rollout: int, words: str) -> None:
+        now = self._of.clock.now()
+        status, deadline_at = self._rows("SELECT status, deadline_at FROM rollouts WHERE id = :r", r=rollout)[0]
+        sql = "SELECT barrier FROM journey WHERE rollout = :r AND enrollment_id = :udid"
+        barrier = self._value(sql, r=rollout, udid=udid)
+        opened = self.opened_at(udid)
+        told = f"{words} is sent to {udid} of rollout {rollout}"
+        if barrier is None or barrier:
+            raise Broken("I2", f"{told}, which is barred: {barrier}")
+        if status != "running":
+            raise Broken("I2", f"{told}, which is {status}")
+        if now >= deadline_at:
+            raise Broken("I2", f"{told}, whose deadline has passed")
+        if udid in self._of.held:
+            raise Broken("I2", f"{told}, and the device is held")
+        if not opened:
+            raise Broken("I2", f"{told} outside the device's window")
+        if can_install(words) and not any(e.at >= opened for e in self._of.truth.of(udid, What.AWAKE)):
+            raise Broken("I2", f"{told}, which has not been awake in this window")
+        if (rollout, udid) in self._done:
+            raise Broken("I2", f"{told}, which is done")
+
+    def _wakes(self, udid: str) -> None:
+        """No push of ours wakes a device outside its window while a step of ours that can install is on the server."""
+        waiting = [uuid for uuid in self._of.server.open_uuids(udid) if uuid in self._steps]
+        if waiting and not self._gate_open(udid) and not set(waiting) <= self._abandoned():
+            raise Broken("I2", f"a push wakes {udid} outside its window, and {waiting} can install")
+
+    def _gate_open(self, udid: str) -> bool:
+        sql = (
+            "SELECT count(*) FROM journey JOIN rollouts ON rollouts.id = journey.rollout WHERE enrollment_id = :udid "
+            "AND live AND rollouts.status = 'running' AND deadline_at > :now"
+        )
+        live = self._value(sql, udid=udid, now=self._of.clock.now())
+        return bool(live) and udid not in self._of.held and bool(self.opened_at(udid))
+
+    def opened_at(self, udid: str) -> int:
+        """When the window that is open now on that device opened; 0: shut. By wall clock and calendar."""
+        window, zone = self._of.story.window, ZoneInfo(self._specs[udid].time_zone)
+        local = datetime.fromtimestamp(self._of.clock.now() // SECOND, zone)
+        clock, day = local.time(), local.date()
+        if window.opens < window.closes:
+            inside = window.opens <= clock < window.closes
+        else:
+            inside = clock >= window.opens or clock < window.closes
+            day -= timedelta(days=clock < window.opens)
+        if not inside:
+            return 0
+        return (datetime.combine(day, window.opens, zone) - _EPOCH) // timedelta(microseconds=1)
+
+    def _abandoned(self) -> set[str]:
+        return {row[0] for row in self._rows("SELECT command_uuid FROM events WHERE kind = 'abandoned'")}
+
+    # --- the webhook ---
+
+    def acknowledged(self, body: bytes) -> None:
+        """The receiver has said 200: from here on the event must have its effect (I3)."""
+        event = json.loads(body)
+        part = event.get("acknowledge_event") or event.get("checkin_event") or {}
+        udid = part["ids"]["id"]
+        planned = any(udid in members for members in self._members.values())
+        event |= {"udid": udid, "part": part, "planned": planned, "at": self._of.clock.now()}
+        self._waits.append(event)
+
+    def _effects(self) -> None:
+        waits, self._waits = self._waits, []
+        reports: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for event in waits:
+            udid, part, uuid = event["udid"], event["part"], event["part"].get("command_uuid", "")
+            seen = self._value("SELECT last_seen_at FROM devices WHERE enrollment_id = :udid", udid=udid)
+            if seen is None or seen < event["at"]:
+                raise Broken("I3", f"{event['topic']} of {udid} was acknowledged and left no trace")
+            kind = {"mdm.Authenticate": "authenticated", "mdm.TokenUpdate": "enrolled", "mdm.CheckOut": "checked_out"}
+            if event["topic"] in kind and event["planned"]:
+                sql = "SELECT count(*) FROM events WHERE enrollment_id = :udid AND kind = :kind AND server_at = :at"
+                at = micros(event["created_at"])
+                if self._value(sql, udid=udid, kind=kind[event["topic"]], at=at) != 1:
+                    raise Broken("I3", f"{event['topic']} of {udid} has not exactly one effect")
+            elif uuid in self._own:
+                reports[udid, uuid].add(part["raw_payload"])
+            elif uuid and event["planned"] and b"UpdateResults" in b64decode(part["raw_payload"]):
+                sql = "SELECT count(*) FROM events WHERE enrollment_id = :udid AND command_uuid = :uuid"
+                if part["status"] == "Acknowledged" and not self._value(sql, udid=udid, uuid=uuid):
+                    raise Broken("I3", f"another party's result {uuid} of {udid} left no trace")
+        for (udid, uuid), payloads in reports.items():
+            sql = "SELECT digest FROM events WHERE enrollment_id = :udid AND command_uuid = :uuid AND kind = 'answered'"
+            stored = [row[0] for row in self._rows(sql, udid=udid, uuid=uuid)]
+            if not stored:
+                raise Broken("I3", f"the answer of {udid} to {uuid} was acknowledged and left no trace")
+            known = self._reports.setdefault((udid, uuid), set())
+            known |= payloads
+            if len(stored) > len(known) and udid != self._garbled_udid:
+                raise Broken("I3", f"{len(known)} answers of {udid} to {uuid} count {len(stored)} times")
+
+    @property
+    def _garbled_udid(self) -> str:
+        number = self._of.story.garbled
+        return "" if number is None else self._of.story.specs[number].udid
+
+    # --- after a turn, after some time ---
+
+    def after_turn(self, name: str) -> None:
+        self._turns += 1
+        if name == "worker" and self._waits and not self._value("SELECT count(*) FROM inbox"):
+            self._effects()
+        if name == "sender":
+            self._one_install()
+        if name in ("worker", "loop"):
+            self._proofs()
+        if self._turns % _OFTEN == 0:
+            self.sums()
+
+    def _one_install(self) -> None:
+        """I1, by the truth log."""
+        truth = self._of.truth
+        new = truth.entries[self._looked_at :]
+        self._looked_at = len(truth)
+        if not any(e.what is What.QUEUED and e.command_uuid in self._steps for e in new):
+            return
+        dead = self._abandoned()
+        found = [one for one in truth.second_installs(self._own) if one.open_uuid not in dead]
+        found += truth.second_installs(self._own - dead)
+        for one in found:
+            if not self._beyond_knowing(one.udid, one.open_uuid):
+                raise Broken("I1", f"{one.udid} is sent {one.command_uuid} while {one.open_uuid} is open")
+
+    def _beyond_knowing(self, udid: str, uuid: str) -> bool:
+        """The model's own exception: an Error whose prompt stays open all the same can be seen by no query."""
+        story = self._of.truth.of(udid, What.ANSWERED, What.PROMPT)
+        words = [entry for entry in story if entry.command_uuid == uuid]
+        return self._specs[udid].behaviour.false_error and any(entry.detail == "Error" for entry in words)
+
+    def _proofs(self) -> None:
+        """I6: *done* only if the device has, or had, the target."""
+        for rollout, udid in self._rows("SELECT rollout, enrollment_id FROM journey WHERE state = 'done'"):
+            if (rollout, udid) in self._done:
+                continue
+            if not self.reached_at(udid):
+                raise Broken("I6", f"{udid} is shown done and runs {self._of.truth.version(udid)}")
+            self._done.add((rollout, udid))
+
+    def reached_at(self, udid: str) -> int:
+        """When the device first had the target; 0: never."""
+        entries = self._of.truth.of(udid, What.ENROLLED, What.INSTALLED)
+        if self._of.story.item:
+            return next((e.at for e in entries if e.detail == ITEM), 0)
+        reached = (e.at for e in entries if "-" not in e.detail and OSVersion.parse(e.detail) >= OSVersion.parse(TARGET))
+        return next(reached, 0)
+
+    def armed(self) -> set[str]:
+        return {row[0] for row in self._rows("SELECT enrollment_id FROM journey WHERE armed <> '' OR state = 'done'")}
+
+    def world_went_on(self, before: int, armed: set[str]) -> None:
+        """What the server handed out since then was on the armed list."""
+        dead: set[str] | None = None
+        for entry in self._of.truth.entries[before:]:
+            self._of.say(f"    · {entry.udid} {entry.what} {entry.command_uuid[:8]} {entry.detail}")
+            if entry.what is What.HANDED and entry.command_uuid in self._steps and entry.udid not in armed:
+                dead = self._abandoned() if dead is None else dead
+                if entry.command_uuid not in dead:
+                    raise Broken("I2", f"{entry.command_uuid} is handed to {entry.udid}, which is not shown armed")
+
+    def sums(self) -> None:
+        """I5, I7 in small: each device has one state, by its journey and by the sum of its transitions."""
+        sql = "SELECT rollout, enrollment_id, state, sum(sign) FROM transitions GROUP BY rollout, enrollment_id, state"
+        summed = {tuple(row[:3]): int(row[3]) for row in self._rows(sql) if row[3]}
+        journeys = {(r, u, s): 1 for r, u, s in self._rows("SELECT rollout, enrollment_id, state FROM journey")}
+        if summed != journeys:
+            odd = sorted(set(summed.items()) ^ set(journeys.items()))
+            raise Broken("I5", f"transitions and journeys differ: {odd}")
+        for rollout in self._of.rollouts:
+            view = self._of.person.status(rollout)
+            if view.selected != sum(view.states.values()) or view.selected != len(view.devices):
+                raise Broken("I5", f"rollout {rollout}: {view.selected} selected, states {view.states}")
+            for device in view.devices:
+                if device.state == "failed" and not (device.failure_class or device.reason):
+                    raise Broken("I6", f"{device.udid} failed without a cause")
+
+    # --- at the end ---
+
+    def at_the_end(self) -> None:
+        if self._waits:
+            self._effects()
+        self.sums()
+        self._replayed()
+        for rollout in self._of.rollouts:
+            for device in self._of.person.status(rollout).devices:
+                self.shown[device.state] += 1
+                if device.state not in ("done", "barred") and self._could_be_known(rollout, device.udid):
+                    raise Broken("I6", f"{device.udid} has the target, and is shown {device.state} {device.reason}")
+
+    def _replayed(self) -> None:
+        """I7: replayed in order, and folded in any order with repeats."""
+        if different := list(verify(self._of.ledger)):
+            raise Broken("I7", "; ".join(map(str, different[:3])))
+        luck = Random(f"order of {self._of.story.seed}")
+        with self._of.ledger.read() as tx:
+            for key, events in tx.replay():
+                shuffled = events + events[::3]
+                luck.shuffle(shuffled)
+                facts = Facts()
+                for event in shuffled:
+                    facts = fold(facts, event)
+                if Facts.from_json(tx.devices([key])[key].facts) != Facts.from_json(facts.to_json()):
+                    raise Broken("I7", f"the order of the events of {key} matters")
+
+    def _could_be_known(self, rollout: int, udid: str) -> bool:
+        """Has it had the target for some days in which it could be asked, and was it reachable?"""
+        of, spec = self._of, self._specs[udid]
+        since = max(self.reached_at(udid), of.story.calm_at)
+        changed_at = self._value("SELECT changed_at FROM rollouts WHERE id = :r", r=rollout)
+        ended = self._value("SELECT status FROM rollouts WHERE id = :r", r=rollout) in ("cancelled", "ended")
+        asked_until = changed_at + TAIL if ended else of.story.ends_at
+        if not self.reached_at(udid) or min(asked_until, of.story.ends_at) - since < 3 * DAY:
+            return False
+        if not of.world.devices[udid].enrolled:
+            return False
+        presence = Presence(spec)
+        there = [presence.reachable(at) for at in range(since, of.story.ends_at, HOUR)]
+        if sum(there) < 0.4 * len(there):
+            return False
+        blocked = [uuid for uuid in of.server.open_uuids(udid) if uuid in self._steps]
+        awake = [e for e in of.truth.of(udid, What.AWAKE) if e.at > since]
+        return not blocked or len({e.at // DAY for e in awake}) >= 2
+
+    # --- for people ---
+
+    def reached(self) -> Counter[tuple[str, str]]:
+        """Which evidence met which state, replayed in the order in which it became known."""
+        found: Counter[tuple[str, str]] = Counter()
+        plans = Plans()
+        with self._of.ledger.read() as tx:
+            for key, events in tx.replay():
+                journeys = [j for j in tx.journeys_of([key]).get(key, []) if not j.barred]
+                for journey in journeys:
+                    if journey.journey.rollout == self._of.broken_rollout:
+                        continue
+                    course, facts = plans.course(tx, journey), Facts()
+                    start = plans.start(tx, journey.journey.rollout)
+                    for event in sorted(events, key=lambda e: e.seq):
+                        if event.seq > start.seq:
+                            found[stored_state(facts, course), _evidence(event.kind, event.evidence)] += 1
+                        facts = fold(facts, event)
+        return found
+
+    def named(self, body: bytes) -> str:
+        if not body:
+            return ""
+        message = plistlib.loads(body)
+        return f"{command_words(message['Command'])} {message['CommandUUID'][:8]}"
+
+    def event_words(self, body: bytes) -> str:
+        event = json.loads(body)
+        part = event.get("acknowledge_event") or event.get("checkin_event") or {}
+        uuid, status = part.get("command_uuid", ""), part.get("status", "")
+        return f"{part['ids']['id']} {event['topic']} {status} {uuid[:8]} of {event['created_at'][8:19]}"
+
+
+def _evidence(kind: EventKind, words: Any) -> str:
+    if kind is not EventKind.ANSWERED:
+        return str(kind)
+    if words.get("of") == "step":
+        return f"step: {words.get('answer')}"
+    seen = words.get("look") or ("proof" if words.get("proves") else words.get("answer"))
+    return f"query: {seen}"
+
+
+def micros(text_: str) -> int:
+    """The server's created_at, in microseconds."""
+    whole, _, fraction = text_.removesuffix("Z").partition(".")
+    seconds = int(datetime.fromisoformat(whole + "+00:00").timestamp())
+    return seconds * SECOND + int(fraction[:6])
+

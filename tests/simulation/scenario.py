@@ -1,0 +1,210 @@
+"""From a seed to a story: who the devices are, what is planned, what people and strangers do, what goes wrong."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import time
+from random import Random
+
+from osupdate_kit.lab.clock import DAY, HOUR, MINUTE
+from osupdate_kit.lab.specs import PROFILES, DeviceSpec, Release, release
+from osupdate_kit.protocol.terms import InstallAction, Platform
+from osupdate_kit.rollout.plan import Window
+from tests.lab.worlds import MONDAY
+
+TARGET = "26.1"
+ITEM = "052-12345"  # a macOS item that is no OS update
+STRANGER = "ScheduleOSUpdate of another party"
+
+_ACTIONS = InstallAction
+_TWO = (_ACTIONS.DOWNLOAD_ONLY, _ACTIONS.INSTALL_ASAP)
+_MOBILE_POLICIES = (_TWO, _TWO, _TWO, (_ACTIONS.DEFAULT, _ACTIONS.DEFAULT), (_ACTIONS.DOWNLOAD_ONLY,))
+_MAC_POLICIES = (
+    (_ACTIONS.INSTALL_ASAP,), (_ACTIONS.INSTALL_ASAP,), (_ACTIONS.INSTALL_LATER,), (_ACTIONS.INSTALL_LATER,), _TWO,
+    (_ACTIONS.NOTIFY_ONLY,), (_ACTIONS.DOWNLOAD_ONLY,), (_ACTIONS.INSTALL_FORCE_RESTART,), (_ACTIONS.DEFAULT,),
+)  # fmt: skip
+_PRODUCTS = {
+    Platform.IOS: "iPhone14,5", Platform.IPADOS: "iPad12,1", Platform.MACOS: "Mac14,2", Platform.TVOS: "AppleTV14,1",
+}  # fmt: skip
+_STARTS = {
+    Platform.IOS: ("18.6.2", "26.0", "26.0"),
+    Platform.IPADOS: ("18.6.2", "26.0", "17.7"),
+    Platform.MACOS: ("15.6.1", "26.0", "26.0", "11.7"),
+    Platform.TVOS: ("18.6", "26.0"),
+}
+_ZONES = ("UTC", "Europe/Berlin", "America/Los_Angeles", "Asia/Tokyo", "Australia/Lord_Howe")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """Something that a person, another party or the world does; `device` is the number of a device."""
+
+    at: int
+    what: str  # pause resume halt cancel abandon hold release | stranger enrol check_out rubbish
+    device: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """Shares (0–1) of the commits, calls and events that fare so, while the chaos lasts."""
+
+    crash_commit: float = 0.0  # the process dies just before, or just after, a commit
+    crash_call: float = 0.0  # … just before a call leaves, or when the server has acted
+    store_fails: float = 0.0  # the database refuses a commit; the process lives
+    call_lost: float = 0.0  # the server sees nothing
+    answer_lost: float = 0.0  # the server has acted, and no answer comes, or a proxy's page
+    lost: float = 0.0
+    doubled: float = 0.0
+    late: float = 0.0
+    reorder: float = 0.03
+    garbled: float = 0.0  # of the answers of one device
+    receiver_down: float = 0.0  # of the hours
+    slow: float = 0.0  # of the moments at which the service lags behind by hours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    seed: int
+    specs: tuple[DeviceSpec, ...]
+    releases: dict[Platform, tuple[Release, ...]]
+    storage: str  # kv | pgsql
+    delete: bool  # the server forgets answered commands
+    census: bool  # versions and supervision are asked for; else a list tells them
+    item: bool  # the target is a macOS item
+    actions: dict[Platform, tuple[InstallAction, ...]]
+    max_user_deferrals: int | None
+    window: Window
+    tries: int
+    batch_ids: int
+    deeds: tuple[Deed, ...]
+    faults: Faults
+    broken_plan: bool  # a second rollout whose plan cannot be read any more
+    starts_at: int  # the rollout
+    deadline_at: int
+    calm_at: int  # faults end
+    ends_at: int
+
+    @property
+    def garbled(self) -> int | None:
+        """The number of the device whose answers cannot be read."""
+        return len(self.specs) - 1 if self.faults.garbled else None
+
+
+def scenario(seed: int) -> Scenario:
+    """The same seed, the same story."""
+    luck = Random(f"scenario {seed}")
+    item = luck.random() < 0.05
+    specs = tuple(_spec(number, luck, item) for number in range(luck.choice((3, 3, 4, 4, 5, 6, 8, 12))))
+    starts_at = MONDAY + int(luck.uniform(2, 20) * HOUR)
+    deadline_at = starts_at + int(luck.uniform(1, 4) * DAY)
+    calm_at = max(deadline_at - int(luck.uniform(-1, 2) * DAY), starts_at + DAY)
+    mac = luck.choice(_MAC_POLICIES)
+    deferring = mac == (_ACTIONS.INSTALL_LATER,) and luck.random() < 0.7
+    mobile = luck.choice(_MOBILE_POLICIES)
+    nightly = luck.random() < 0.45
+    opens = luck.choice((time(22), time(20, 30), time(1), time(8)))
+    closes = luck.choice((time(4), time(6, 15), time(5), time(12)))
+    storage = luck.choice(("kv", "pgsql"))
+    return Scenario(
+        seed=seed,
+        specs=specs,
+        releases={platform: _releases(platform) for platform in _PRODUCTS},
+        storage=storage,
+        delete=storage == "pgsql" and luck.random() < 0.4,
+        census=luck.random() < 0.3,
+        item=item,
+        actions={
+            Platform.MACOS: (_ACTIONS.INSTALL_ASAP,) if item else mac,
+            **dict.fromkeys((Platform.IOS, Platform.IPADOS, Platform.TVOS), mobile),
+        },
+        max_user_deferrals=luck.choice((0, 1, 2, 4)) if deferring and not item else None,
+        window=Window(opens=opens, closes=closes) if nightly else Window(),
+        tries=luck.choice((1, 2, 3, 3)),
+        batch_ids=luck.choice((1, 2, 200)),
+        deeds=_deeds(luck, len(specs), starts_at, deadline_at, calm_at),
+        faults=_faults(luck),
+        broken_plan=luck.random() < 0.1,
+        starts_at=starts_at,
+        deadline_at=deadline_at,
+        calm_at=calm_at,
+        ends_at=max(calm_at, deadline_at) + 4 * DAY,
+    )
+
+
+def _spec(number: int, luck: Random, item: bool) -> DeviceSpec:
+    platform = Platform.MACOS if item else luck.choice(tuple(_PRODUCTS))
+    return DeviceSpec(
+        udid=f"{platform.value.upper()}-{number}",
+        serial=f"SERIAL{number}",
+        platform=platform,
+        os_version=luck.choice(_STARTS[platform]) if luck.random() > 0.04 else "27.0",
+        build="22A1",
+        model="M1",
+        product_name=_PRODUCTS[platform],
+        name=f"Device {number}",
+        time_zone=luck.choice(_ZONES),
+        supervised=luck.random() > 0.06,
+        passcode=platform in (Platform.IOS, Platform.IPADOS) and luck.random() < 0.4,
+        shared_ipad=platform is Platform.IPADOS and luck.random() < 0.1,
+        bootstrap_token=luck.random() < 0.8,
+        newest_major=luck.choice((26, 26, 26, 27)),
+        behaviour=PROFILES[luck.choice(tuple(PROFILES))],
+        seed=luck.getrandbits(40),
+    )
+
+
+def _releases(platform: Platform) -> tuple[Release, ...]:
+    older = release(platform, "15.7.2" if platform is Platform.MACOS else "18.7.2", "22H1")
+    found = (older, release(platform, TARGET, "23B1"), release(platform, "27.0", "24A330"))
+    extra = Release(version="5.1", build="5B1", product_key=ITEM, name="Firmware", os=False)
+    return (*found, extra) if platform is Platform.MACOS else found
+
+
+def _deeds(luck: Random, devices: int, starts_at: int, deadline_at: int, calm_at: int) -> tuple[Deed, ...]:
+    def some_time(until: int = 0) -> int:
+        return int(luck.uniform(starts_at + 10 * MINUTE, until or deadline_at - HOUR))
+
+    deeds: list[Deed] = []
+    for stop, share in (("pause", 0.35), ("halt", 0.1)):
+        if luck.random() < share:
+            at = some_time()
+            deeds += [Deed(at=at, what=stop), Deed(at=at + int(luck.uniform(0.2, 40) * HOUR), what="resume")]
+    if luck.random() < 0.25:
+        deeds.append(Deed(at=some_time(), what="cancel"))
+        if luck.random() < 0.8:
+            deeds.append(Deed(at=deeds[-1].at + int(luck.uniform(0.1, 10) * HOUR), what="start"))
+    for what, share in (("abandon", 0.2), ("stranger", 0.3), ("enrol", 0.25), ("check_out", 0.1), ("rubbish", 0.15)):
+        while luck.random() < share:
+            deeds.append(Deed(at=some_time(calm_at), what=what, device=luck.randrange(devices)))
+    if luck.random() < 0.25:
+        hold = Deed(at=some_time(), what="hold", device=luck.randrange(devices))
+        deeds += [hold, replace(hold, what="release", at=hold.at + int(luck.uniform(0.5, 40) * HOUR))]
+    return tuple(sorted(deeds, key=lambda deed: deed.at))
+
+
+def _faults(luck: Random) -> Faults:
+    def share(odds: float, low: float, high: float) -> float:
+        return luck.uniform(low, high) if luck.random() < odds else 0.0
+
+    return Faults(
+        crash_commit=share(0.5, 0.002, 0.03),
+        crash_call=share(0.5, 0.005, 0.1),
+        store_fails=share(0.2, 0.005, 0.05),
+        call_lost=share(0.3, 0.02, 0.3),
+        answer_lost=share(0.5, 0.02, 0.4),
+        lost=share(0.4, 0.01, 0.3),
+        doubled=share(0.4, 0.01, 0.4),
+        late=share(0.4, 0.02, 0.3),
+        reorder=share(0.7, 0.02, 0.5),
+        garbled=share(0.15, 0.3, 1.0),
+        receiver_down=share(0.2, 0.02, 0.15),
+        slow=share(0.4, 0.01, 0.1),
+    )
+
+
+def without_faults(story: Scenario) -> Scenario:
+    """The same story in which nothing goes wrong."""
+    return replace(story, faults=Faults(), broken_plan=False)
+
+
+def numbered(specs: Sequence[DeviceSpec], number: int) -> DeviceSpec:
+    return specs[number % len(specs)]
