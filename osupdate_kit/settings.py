@@ -71,9 +71,9 @@ class ServerSettings(BaseModel):
 
     model_config = _STRICT
 
-    kind: Literal["nanomdm"] = "nanomdm"
+    kind: Literal["nanomdm", "nanohub"] = "nanomdm"
     url: _URL
-    user: Annotated[str, Field(min_length=1)] = "nanomdm"
+    user: str = ""  # empty: the one that the kind has by default
     key_env: str = ""
     key_file: str = ""
     keyring: str = ""  # service/user
@@ -92,8 +92,14 @@ class ServerSettings(BaseModel):
     def _one_place_each(self) -> Self:
         if sum(map(bool, (self.key_env, self.key_file, self.keyring))) != 1:
             raise ValueError("say where the API key is, by one of key_env, key_file and keyring")
-        if sum(map(bool, (self.webhook_key_env, self.webhook_key_file, self.webhook_keyring))) > 1:
+        webhook_places = sum(map(bool, (self.webhook_key_env, self.webhook_key_file, self.webhook_keyring)))
+        if webhook_places > 1:
             raise ValueError("only one of webhook_key_env, webhook_key_file and webhook_keyring")
+        if webhook_places and self.kind == "nanohub":
+            raise ValueError(
+                "NanoHUB does not sign its webhook calls; take the webhook key out, and let the receiver listen on "
+                "loopback, or put a TLS proxy before it that lets only this server in, and state trusted_proxy = true"
+            )
         return self
 
     def api_key(self) -> str:

@@ -1,4 +1,4 @@
-"""Programs that are no Python packages, started for a test and ended with it: NanoMDM and PostgreSQL.
+"""Programs that are no Python packages, started for a test and ended with it: NanoMDM, NanoHUB and PostgreSQL.
 
 Where one is missing the test is skipped with the reason; with OSUPDATE_KIT_REQUIRE_ALL=1 it fails instead.
 """
@@ -50,11 +50,11 @@ def _go_env(name: str, otherwise: Path) -> Path:
     return Path(told) if told else otherwise
 
 
-def nanomdm_binary() -> Path:
+def _go_binary(program: str, what: str) -> Path:
     """The program from PATH or from Go's own folder."""
-    found = shutil.which("nanomdm")
-    path = Path(found) if found else _go_env("GOPATH", Path.home() / "go") / "bin" / "nanomdm"
-    return path if path.exists() else missing("NanoMDM 0.9.0 (nanomdm)")
+    found = shutil.which(program)
+    path = Path(found) if found else _go_env("GOPATH", Path.home() / "go") / "bin" / program
+    return path if path.exists() else missing(f"{what} ({program})")
 
 
 def nanomdm_schema() -> Path:
@@ -66,7 +66,7 @@ def nanomdm_schema() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealServer:
-    """A running NanoMDM. `identities` signed by the authority it trusts."""
+    """A running NanoMDM or NanoHUB. `identities` signed by the authority it trusts."""
 
     url: str
     api_key: str
@@ -87,17 +87,33 @@ def nanomdm(
     mode: IdentityMode = IdentityMode.RFC9440,
 ) -> Iterator[RealServer]:
     """NanoMDM 0.9.0 on loopback. For pgsql give the `dsn` of a database made by `Cluster.nanomdm_database`."""
-    binary = nanomdm_binary()
+    words = [str(_go_binary("nanomdm", "NanoMDM 0.9.0")), "-api", api_key, "-storage", storage, "-storage-dsn", dsn]
+    words += ["-storage-options", "delete=1"] if delete else []
+    words += ["-webhook-hmac-key", webhook_key] if webhook_key else []
+    with _running(words, api_key, webhook_url, mode) as server:
+        yield server
+
+
+@contextmanager
+def nanohub(
+    *, webhook_url: str = "", api_key: str = "lab-key", mode: IdentityMode = IdentityMode.RFC9440
+) -> Iterator[RealServer]:
+    """NanoHUB 0.2.0 on loopback, in memory."""
+    words = [str(_go_binary("nanohub", "NanoHUB 0.2.0")), "-api-key", api_key, "-storage", "inmem"]
+    with _running(words, api_key, webhook_url, mode) as server:
+        yield server
+
+
+@contextmanager
+def _running(words: list[str], api_key: str, webhook_url: str, mode: IdentityMode) -> Iterator[RealServer]:
+    """The program, with the flags that both have in common."""
     with tempfile.TemporaryDirectory(prefix="osupdate-kit-") as folder:
         identities = Identities(mode)
         address = f"127.0.0.1:{free_port()}"
-        words = [str(binary), "-listen", address, "-api", api_key, "-storage", storage, "-storage-dsn", dsn]
-        words += ["-ca", str(identities.write_ca(Path(folder) / "ca.pem"))]
-        words += ["-storage-options", "delete=1"] if delete else []
+        words = [*words, "-listen", address, "-ca", str(identities.write_ca(Path(folder) / "ca.pem"))]
         words += ["-cert-header", IDENTITY_HEADER] if mode is not IdentityMode.SIGNATURE else []
         words += ["-webhook-url", webhook_url] if webhook_url else []
-        words += ["-webhook-hmac-key", webhook_key] if webhook_key else []
-        log = Path(folder) / "nanomdm.log"
+        log = Path(folder) / "server.log"
         with log.open("wb") as output:
             process = subprocess.Popen(words, stdout=output, stderr=output)
         try:

@@ -1,10 +1,11 @@
-"""The same devices before a real NanoMDM: identities, an exchange over HTTP, real time, and the pushes it cannot send.
+"""The same devices before a real NanoMDM or NanoHUB: identities, an exchange over HTTP, real time, and pushes.
 
 A device needs no APNs on loopback: a small proxy before the API takes the calls that push, forwards them without, wakes
 the simulated devices, and answers as a server with a push certificate would.
 """
 
 import json
+import re
 from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -29,7 +30,7 @@ from osupdate_kit.lab.devices import Exchange, SimulatedDevice
 from osupdate_kit.lab.http import Call, Loopback
 from osupdate_kit.lab.plists import read_command
 from osupdate_kit.lab.schedule import Schedule
-from osupdate_kit.lab.server import CHECKIN_TYPE, COMMAND_TYPE, IDENTITY_HEADER, Response
+from osupdate_kit.lab.server import CHECKIN_TYPE, COMMAND_TYPE, IDENTITY_HEADER, NANOHUB, NANOMDM, Response
 from osupdate_kit.lab.truth import TruthLog, What, command_words
 
 PULSE_SECONDS = 0.2
@@ -203,6 +204,7 @@ class RealWorld:
 
 
 _HOP = {"host", "connection", "content-length"}
+_API = re.compile(rf"({re.escape(NANOMDM.root)}|{re.escape(NANOHUB.root)})(enqueue|push)/(.*)", re.DOTALL)
 
 
 class Failure(Enum):
@@ -215,6 +217,7 @@ class Failure(Enum):
 class PushProxy:
     """Before the API of a real server without push certificate; logs what was queued, wakes whom it would have pushed.
 
+    The server may be a NanoMDM or a NanoHUB: calls of both are known by their paths.
     push: wakes a device by id, and says whether the server has push data of it.
     """
 
@@ -252,7 +255,7 @@ class PushProxy:
 
     def _answer(self, call: Call) -> Response | None:
         with self._lock:
-            failure = self._failures.popleft() if self._failures and call.path.startswith("/v1/") else None
+            failure = self._failures.popleft() if self._failures and _API.fullmatch(call.path) else None
         if failure is Failure.BEFORE:
             return None
         try:
@@ -263,13 +266,14 @@ class PushProxy:
 
     def _forwarded(self, call: Call) -> Response:
         headers = {name: value for name, value in call.headers.items() if name.lower() not in _HOP}
-        _, _, ids_text = call.path.removeprefix("/v1/").partition("/")
+        called = _API.fullmatch(call.path)
+        root, verb, ids_text = called.groups() if called else ("", "", "")
         ids = unquote(ids_text).split(",") if ids_text else []
-        if call.path.startswith("/v1/push/") and ids:
+        if verb == "push" and ids:
             # an empty command changes nothing on the server, but the key is checked, and the answer is dated
-            asked = self._client.call("PUT", f"/v1/enqueue/{ids_text}?nopush=1", headers)
-            return asked if asked.status == 401 else self._pushed(ids, {}, asked)
-        if not call.path.startswith("/v1/enqueue/") or not ids or not call.body:
+            asked = self._client.call("PUT", f"{root}enqueue/{ids_text}?nopush=1", headers)
+            return asked if asked.status in (401, 404) else self._pushed(ids, {}, asked)
+        if verb != "enqueue" or not ids or not call.body:
             return self._client.call(call.method, call.target, headers, call.body)
         query = urlencode(dict(call.query) | {"nopush": "1"})
         answer = self._client.call(call.method, f"{call.path}?{query}", headers, call.body)

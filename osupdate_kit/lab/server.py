@@ -1,7 +1,8 @@
 """A local MDM server with NanoMDM 0.9.0's API, queue and webhook, quirks included; no sockets, no threads of its own.
 
-What it answers was measured on the real server with in-memory and with PostgreSQL storage; the contract tests hold both
-to the same table. It stamps with the lab's clock. Webhook calls wait here until the world delivers them.
+It can stand at NanoHUB's addresses instead. What it answers was measured on the real servers, with in-memory and with
+PostgreSQL storage; the contract tests hold both to the same table. It stamps with the lab's clock. Webhook calls wait
+here until the world delivers them.
 """
 
 import hmac
@@ -28,6 +29,19 @@ CHECKIN_TYPE = "application/x-apple-aspen-mdm-checkin"
 COMMAND_TYPE = "application/x-apple-aspen-mdm"
 IDENTITY_HEADER = "X-Client-Cert"
 HMAC_HEADER = "X-Hmac-Signature"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class API:
+    """Where a kind of server has NanoMDM's API, and whom it asks for a password as."""
+
+    root: str
+    user: str
+    realm: str
+
+
+NANOMDM = API(root="/v1/", user="nanomdm", realm="nanomdm")
+NANOHUB = API(root="/api/v1/nanomdm/", user="nanohub", realm="NanoHUB API")
 
 Webhook = Callable[[bytes, Mapping[str, str]], int]
 """webhook(body, headers) → HTTP status; 0 if nobody answered. One try, whatever the status."""
@@ -235,7 +249,7 @@ class LabServer:
     """`handle` takes every call, from the kit and from devices; `deliver` sends the webhook calls that are due.
 
     push: called with each id that the server wakes. push_certificate=False: pushes fail, commands are queued all the
-    same. Thread-safe.
+    same. webhook_key: none for a server that does not sign, as no NanoHUB does. Thread-safe.
     """
 
     def __init__(
@@ -243,6 +257,7 @@ class LabServer:
         clock: LabClock,
         api_key: str,
         *,
+        api: API = NANOMDM,
         storage: Literal["kv", "pgsql"] = "kv",
         delete: bool = False,
         webhook: Webhook | None = None,
@@ -257,7 +272,8 @@ class LabServer:
         self.faults, self.push_certificate = faults or WebhookFaults(), push_certificate
         self.push: Callable[[str], None] = lambda udid: None
         self.acknowledged: list[str] = []  # event ids that the receiver answered with 200
-        self._api_key, self._webhook_key = api_key, webhook_key.encode()
+        self._api, self._authorization = api, basic_authorization(api_key, api.user).encode()
+        self._webhook_key = webhook_key.encode()
         self._pgsql = storage == "pgsql"
         self._enrolments: dict[str, _Enrolment] = {}
         self._owners: dict[str, str] = {}  # certificate → the id that enrolled with it
@@ -282,8 +298,8 @@ class LabServer:
                     "checkin" if checkin else "connect", body, named.get(IDENTITY_HEADER.lower(), "")
                 )
                 return self._response(status, answer or _REFUSALS.get(status, b""), "text/plain; charset=utf-8")
-            for prefix, act in (("/v1/enqueue/", self._enqueue), ("/v1/push/", self._push)):
-                if path.startswith(prefix):
+            for verb, act in (("enqueue/", self._enqueue), ("push/", self._push)):
+                if path.startswith(prefix := self._api.root + verb):
                     if not self._authorised(named.get("authorization", "")):
                         return self._response(401, b"Unauthorized\n", "text/plain; charset=utf-8")
                     ids = unquote(path[len(prefix) :])
@@ -298,8 +314,7 @@ class LabServer:
     # --- The API ------------------------------------------------------------------------------------------------------
 
     def _authorised(self, header: str) -> bool:
-        expected = b64encode(f"nanomdm:{self._api_key}".encode()).decode()
-        return hmac.compare_digest(header.encode(), f"Basic {expected}".encode())
+        return hmac.compare_digest(header.encode(), self._authorization)
 
     def _enqueue(self, ids: list[str], body: bytes, *, nopush: bool) -> Response:
         if not ids:
@@ -363,7 +378,7 @@ class LabServer:
         date = format_datetime(datetime.fromtimestamp(self.clock.now() // SECOND, UTC), usegmt=True)
         headers = {"Content-Type": kind, "Date": date, "Content-Length": str(len(body))}
         if status == 401:
-            headers["WWW-Authenticate"] = 'Basic realm="nanomdm"'
+            headers["WWW-Authenticate"] = f'Basic realm="{self._api.realm}"'
         return Response(status=status, headers=headers, body=body)
 
     # --- Devices ------------------------------------------------------------------------------------------------------
@@ -496,9 +511,9 @@ def _read_message(body: bytes) -> dict[str, Any]:
     return _idle(body) if len(body) < 400 else read_plist(body)
 
 
-def basic_authorization(api_key: str) -> str:
+def basic_authorization(api_key: str, user: str = NANOMDM.user) -> str:
     """The header that the API asks for."""
-    return "Basic " + b64encode(f"nanomdm:{api_key}".encode()).decode()
+    return "Basic " + b64encode(f"{user}:{api_key}".encode()).decode()
 
 
 def signed_by(body: bytes, signature: str, key: str) -> bool:

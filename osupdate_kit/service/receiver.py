@@ -502,8 +502,8 @@ def serve_receiver(receiver: Receiver, *, host: str = "127.0.0.1", port: int = 8
             raise SettingsError(
                 f"servers.{open_to_all[0]} signs nothing, and the receiver would listen on {host}: anybody could post.",
                 remedy=(
-                    "Name its webhook_key_env or webhook_key_file, or listen on 127.0.0.1, or put a TLS proxy before "
-                    "it that lets only this server in, and state trusted_proxy = true."
+                    "If it can sign, name its webhook_key_env or webhook_key_file. If not, listen on 127.0.0.1, or put "
+                    "a TLS proxy before the receiver that lets only this server in, and state trusted_proxy = true."
                 ),
             )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
