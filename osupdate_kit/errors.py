@@ -51,3 +51,11 @@ class RolloutError(OSUpdateKitError):
 
 class StoreError(OSUpdateKitError):
     """The store cannot be used as it is."""
+
+
+class AnalysisError(OSUpdateKitError):
+    """Figures that cannot be computed as asked, or that do not add up."""
+
+
+class ReportError(OSUpdateKitError):
+    """A report that cannot be made or written."""

@@ -25,8 +25,8 @@ class Moment(NamedTuple):
     seen_at: int  # last contact of any kind
 
 
-_WAITING = frozenset({State.HELD, State.KNOCKING, State.DOWNLOADED})
-_STOPPED = {
+WAITING = frozenset({State.HELD, State.KNOCKING, State.DOWNLOADED})
+STOPPED = {
     RolloutStatus.PAUSED: "paused",
     RolloutStatus.HALTED: "halted",
     RolloutStatus.CANCELLED: "cancelled",
@@ -44,7 +44,7 @@ def shown(journey: Journey, moment: Moment, cadences: Cadences) -> Shown:
     )
     if over:
         return Shown(State.EXPIRED, f"last state: {state}")
-    if state in _WAITING and (stopped := _STOPPED.get(moment.status)):
+    if state in WAITING and (stopped := STOPPED.get(moment.status)):
         return Shown(State.DOWNLOADED if journey.ready else State.HELD, stopped)
     if moment.status is RolloutStatus.CANCELLED:
         return Shown(state, "cancelled")
@@ -54,6 +54,6 @@ def shown(journey: Journey, moment: Moment, cadences: Cadences) -> Shown:
     still_for = moment.now - max(journey.progress_at, moment.started_at)
     if still_for > cadences.stalled_after_hours * HOUR and moment.status is RolloutStatus.RUNNING:
         return Shown(State.STALLED, f"no progress for {still_for // HOUR} hours, last state: {state}")
-    if state in _WAITING and not moment.gate.open_since:
+    if state in WAITING and not moment.gate.open_since:
         return Shown(State.DOWNLOADED if journey.ready else State.HELD, "window shut")
     return Shown(state)

@@ -1,0 +1,44 @@
+"""Why devices are lost, and where it happens more than elsewhere."""
+
+import pandas as pd
+from ibis import _
+
+from osupdate_kit.analysis.scope import Scope
+from osupdate_kit.analysis.shown import KEY, LOST, shown
+from osupdate_kit.errors import AnalysisError
+from osupdate_kit.protocol.results import FailureClass
+
+DIMENSIONS = ("platform", "model", "os_version_start", "site", "ring", "wave", "time_zone")
+
+
+def failures(scope: Scope) -> pd.DataFrame:
+    """Failed and expired devices, each once, by its last cause; the most frequent first.
+
+    Columns `failure` (class; "" = none was reported), `text` (the device's own words, of causes that the kit has no
+    class for), `devices`, `together` (share of this cause and those before it, 0–1).
+    """
+    lost = shown(scope, "failure", "failure_text").filter(_.shown.isin(LOST))
+    unnamed = _.failure == FailureClass.UNKNOWN.value
+    causes = lost.mutate(text=unnamed.ifelse(_.failure_text, "")).group_by("failure", "text")
+    frame = causes.agg(devices=_.count()).to_pandas()
+    frame = frame.sort_values(["devices", "failure", "text"], ascending=[False, True, True], ignore_index=True)
+    frame["together"] = frame["devices"].cumsum() / frame["devices"].sum()
+    return frame
+
+
+def failures_by(scope: Scope, dimension: str) -> pd.DataFrame:
+    """Failed and expired devices beside those tried, by one of DIMENSIONS; most failed first.
+
+    Columns `group` ("" = not known), `failed`, `tried` (a step went out, or the device was lost without one).
+    """
+    if dimension not in DIMENSIONS:
+        raise AnalysisError(f"Failures cannot be split by {dimension}.", remedy=f"One of: {', '.join(DIMENSIONS)}.")
+    if dimension == "model":
+        models = scope.tables["devices"].select(*KEY, _.model)
+        rows = shown(scope, "commands_sent").left_join(models, KEY).mutate(group=_.model.fill_null(""))
+    else:
+        rows = shown(scope, "commands_sent", dimension).mutate(group=_[dimension])
+    lost = _.shown.isin(LOST)
+    counts = rows.group_by("group").agg(failed=lost.sum(), tried=((_.commands_sent > 0) | lost).sum())
+    frame = counts.filter(_.tried > 0).to_pandas().astype({"failed": "int64", "tried": "int64"})
+    return frame.sort_values(["failed", "tried", "group"], ascending=[False, False, True], ignore_index=True)
