@@ -121,6 +121,8 @@ def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cad
     query, query_at = _query(facts, course, now, cadences)
     if query and query_at <= now:
         acts.append(Ask(query, may.query_push))
+        if query is RequestType.OS_UPDATE_STATUS and not facts.is_asked(RequestType.DEVICE_INFORMATION):
+            acts.append(Ask(RequestType.DEVICE_INFORMATION, may.query_push))  # one visit may be all there is for days
         later.append(now + int(cadences.query_timeout_hours * HOUR))
     elif query:
         later.append(query_at)
@@ -131,12 +133,12 @@ def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cad
     stepping = listed and (may.intend or may.knock or may.push)
     if stepping and retry_at > now and not facts.open_steps():
         later.append(retry_at)
-    elif may.intend and listed:
+    elif may.intend and listed and facts.knocked(gate.open_since) == SEEN:
         acts.append(Intend(may.intend))
-    elif may.knock and listed:
-        acts.append(Push(gate.open_since))
+    elif (may.knock or (may.intend and not facts.knocked(gate.open_since))) and listed:
+        acts.append(Push(gate.open_since))  # harmless steps knock, too: nothing is to lie on the server for who is away
         later.append(now + int(cadences.push_again_minutes * MINUTE))
-    elif may.push and listed:
+    elif (may.push or may.intend) and listed:
         push_at = _push_at(facts, gate, cadences)
         if push_at <= now:
             acts.append(Push(gate.open_since))
@@ -166,8 +168,6 @@ def _query(facts: Facts, course: Course, now: int, cadences: Cadences) -> tuple[
         return proof
     info = facts.answered.get(RequestType.DEVICE_INFORMATION, Asked())
     look = facts.answered.get(RequestType.OS_UPDATE_STATUS, Asked())
-    if facts.steps and look.outbox > info.outbox:
-        return RequestType.DEVICE_INFORMATION, now  # second half of a look: what goes on, then which version runs
     newest = max(info.at, look.at)
     first = RequestType.OS_UPDATE_STATUS if facts.steps else RequestType.DEVICE_INFORMATION
     day = int(cadences.query_every_hours * HOUR)

@@ -68,7 +68,7 @@ def journey_of(key: DeviceKey, facts: Facts, course: Course, target: str) -> Jou
     mine = [(number, step) for number, step in sorted(facts.steps.items()) if step.rollout == course.rollout]
     newest = mine[-1][1] if mine else None
     state = stored_state(facts, course)
-    failure = facts.failure if facts.failure.rollout == course.rollout else Failure()
+    failure = facts.failures.get(course.rollout, Failure())
     return Journey(
         rollout=course.rollout,
         key=key,

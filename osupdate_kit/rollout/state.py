@@ -178,7 +178,6 @@ class Failure(NamedTuple):
     at: int = 0
     kind: str = ""
     text: str = ""
-    rollout: int = 0
 
 
 class Item(NamedTuple):
@@ -214,7 +213,7 @@ class Facts(NamedTuple):
     enrolled_at: int = 0
     checked_out_at: int = 0
     deferrals: Deferrals = Deferrals()
-    failure: Failure = Failure()
+    failures: Mapping[int, Failure] = MappingProxyType({})  # by rollout
     progress: Moment = Moment()  # `at`: how far (a rank), `known_at`: since when
     contact_at: int = 0  # newest evidence from the device, our clock
     scanned_at: int = 0  # newest scan that macOS says it began
@@ -300,8 +299,12 @@ class Facts(NamedTuple):
 
     def open_query(self, rollout: int) -> Asked | None:
         """The newest question of this rollout without an answer."""
-        waiting = [a for t, a in self.asked.items() if a.rollout == rollout and a.outbox > self._answered(t)]
+        waiting = [a for t, a in self.asked.items() if a.rollout == rollout and self.is_asked(t)]
         return max(waiting, default=None)
+
+    def is_asked(self, request_type: str) -> bool:
+        """Is there a question of this type without an answer?"""
+        return self.asked.get(request_type, Asked()).outbox > self._answered(request_type)
 
     def _answered(self, request_type: str) -> int:
         return self.answered[request_type].outbox if request_type in self.answered else 0
@@ -317,6 +320,7 @@ class Facts(NamedTuple):
         cells: list[Any] = list(self)
         cells[:3] = [dict(sorted(cell.items())) for cell in (self.steps, self.asked, self.answered)]
         cells[9] = sorted(self.proven)
+        cells[17] = dict(sorted(self.failures.items()))
         return json.dumps(cells, separators=(",", ":"))
 
     @classmethod
@@ -342,7 +346,7 @@ class Facts(NamedTuple):
             c[14],
             c[15],
             Deferrals(*c[16]),
-            Failure(*c[17]),
+            {int(k): Failure(*v) for k, v in c[17].items()},
             Moment(*c[18]),
             c[19],
             c[20],
@@ -477,7 +481,9 @@ def _fold_words(facts: Facts, event: RolloutEvent) -> Facts:
         changes["listed"] = max(facts.listed, Listed(at, items))
     if "failure" in words:
         kind, text = words["failure"]
-        changes["failure"] = max(facts.failure, Failure(at, kind, text, event.rollout))
+        news = Failure(at, kind, text)
+        newest = max(facts.failures.get(event.rollout, news), news)
+        changes["failures"] = {**facts.failures, event.rollout: newest}
     if "scanned" in words:
         changes["scanned_at"] = max(facts.scanned_at, at)
     if "proves" in words:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from osupdate_kit.errors import PlanError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.commands import (
     AvailableOSUpdates,
@@ -16,7 +17,7 @@ from osupdate_kit.rollout.engine import Ask, Intend, Push, asks_by_key, next_ste
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan
-from osupdate_kit.rollout.policy import DAY, Cadences, Gate
+from osupdate_kit.rollout.policy import DAY, HOUR, Cadences, Gate
 from osupdate_kit.rollout.ports import Clock
 from osupdate_kit.rollout.state import Facts
 from osupdate_kit.service.record import Plans, record, takes_version
@@ -24,6 +25,7 @@ from osupdate_kit.service.words import command_text, own_event
 from osupdate_kit.stores.ledger import Ledger, StoredJourney, StoredRollout, Transaction
 
 BACKLOG = 20_000  # intentions that wait for the sender; beyond it the loop waits, too
+UNREADABLE = HOUR  # how long a rollout whose plan cannot be read waits until it is tried again
 TAIL = 7 * DAY  # how long an ended rollout still asks its open devices, so that the truth can still come to be known
 
 _QUERIES: Mapping[RequestType, Command] = {
@@ -37,11 +39,14 @@ _QUERIES: Mapping[RequestType, Command] = {
 def gate_of(rollout: StoredRollout, plan: RolloutPlan, journey: StoredJourney, now: int, *, held: bool) -> Gate:
     """The window as this device may use it now: shut while paused, halted, held, or after the deadline.
 
-    A resumed rollout knocks anew: its opening counts from the resumption.
+    Shut, too, in a time zone that is not known here. A resumed rollout knocks anew: its opening counts from the resumption.
     """
     if held or rollout.status is not RolloutStatus.RUNNING or now >= rollout.deadline_at or not journey.live:
         return Gate()
-    gate = plan.window.gate(now, journey.time_zone or plan.time_zone or "UTC")
+    try:
+        gate = plan.window.gate(now, journey.time_zone or plan.time_zone or "UTC")
+    except PlanError:  # a time zone that this machine does not know: nobody can say when its window is open
+        return Gate()
     if not gate.open_since:
         return Gate(0, min(gate.changes_at, rollout.deadline_at))
     since = max(gate.open_since, rollout.resumed_at, rollout.started_at)
@@ -93,6 +98,9 @@ class Loop:
                 continue
             if not journey.live and now > rollout.changed_at + TAIL:
                 later.append((number, key, None))
+                continue
+            if not self._plans.readable(tx, number):
+                later.append((number, key, now + UNREADABLE))
                 continue
             plan = self._plans.plan(tx, number)
             facts = Facts.from_json(devices[key].facts)

@@ -4,6 +4,7 @@ Every event passes here, whoever saw it (worker, loop, sender), so that there is
 to `rollout` what evidence means.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,8 @@ from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.state import Course, Facts, fold
 from osupdate_kit.stores.ledger import StoredDevice, StoredJourney, Transaction, Transition
 
+log = logging.getLogger(__name__)
+
 
 class Plans:
     """The plans of running rollouts, read once: they are frozen."""
@@ -28,11 +31,25 @@ class Plans:
         self._plans: dict[int, RolloutPlan] = {}
         self._starts: dict[int, Start] = {}
         self._courses: dict[tuple[int, str, str], Course] = {}
+        self._unreadable: set[int] = set()
 
     def plan(self, tx: Transaction, rollout: int) -> RolloutPlan:
         if rollout not in self._plans:
             self._load(tx, rollout)
         return self._plans[rollout]
+
+    def readable(self, tx: Transaction, rollout: int) -> bool:
+        """Can the plan be read? One that cannot stops its own rollout, and no other (I9); it is logged once."""
+        if rollout in self._plans:
+            return True
+        try:
+            self._load(tx, rollout)
+        except PlanError as error:
+            if rollout not in self._unreadable:
+                log.error("rollout %s waits: %s", rollout, error)  # noqa: TRY400 - the message says it all
+                self._unreadable.add(rollout)
+            return False
+        return True
 
     def start(self, tx: Transaction, rollout: int) -> Start:
         if rollout not in self._starts:
@@ -95,6 +112,8 @@ def record(
         device = known[key]
         facts, newest_at = Facts.from_json(device.facts), device.newest_at
         mine = [journey for journey in journeys.get(key, ()) if journey.platform and not journey.barred]
+        rows += [replace(j.journey, updated_seq=0) for j in mine if not plans.readable(tx, j.journey.rollout)]
+        mine = [journey for journey in mine if plans.readable(tx, journey.journey.rollout)]
         late = any(event.at < newest_at for event in fresh) or any(j.journey.updated_seq == 0 for j in mine)
         states = {j.journey.rollout: j.journey.state for j in mine}
         courses = {j.journey.rollout: plans.course(tx, j) for j in mine}

@@ -109,7 +109,7 @@ class Sender:
             journey = next((j for j in journeys.get(row.key, ()) if j.journey.rollout == row.rollout), None)
             rollout = rollouts.get(row.rollout)
             gate, course = Gate(), None
-            if journey and rollout:
+            if journey and rollout and self._plans.readable(tx, row.rollout):
                 gate = gate_of(rollout, self._plans.plan(tx, row.rollout), journey, now, held=row.key in holds)
                 course = self._plans.course(tx, journey)
             wakes[row.id] = row.kind is OutboxKind.STEP or may_wake(facts, gate.open_since)
@@ -125,7 +125,8 @@ class Sender:
         if course is None:
             return False
         forgets = self._server.forgets_answered
-        return may_send(facts, course, row.id, gate.open_since, forgets_answered=forgets)
+        seen = facts.knocked(gate.open_since) == SEEN
+        return seen and may_send(facts, course, row.id, gate.open_since, forgets_answered=forgets)
 
     # --- unknown outcomes ---
 

@@ -37,7 +37,10 @@ def verify(ledger: Ledger) -> Iterator[Difference]:
             stored = tx.devices([key])[key]
             yield from _facts(key, stored, facts)
             for journey in tx.journeys_of([key]).get(key, []):
-                if not journey.barred:
+                number = journey.journey.rollout
+                if not plans.readable(tx, number):
+                    yield Difference(key, f"the plan of rollout {number}", "", "cannot be read")
+                elif not journey.barred:
                     yield from _journey(tx, plans, journey, facts)
                     yield from _transitions(tx, plans, journey, events)
 

@@ -181,7 +181,7 @@ class Worker:
         found = []
         for journey in journeys:
             number = journey.journey.rollout
-            if journey.barred or number > row.rollout:
+            if journey.barred or number > row.rollout or not self._plans.readable(tx, number):
                 continue
             target = self._plans.plan(tx, number).target
             gone = "items" in words and target.gone_from(
