@@ -133,7 +133,7 @@ def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cad
     stepping = listed and (may.intend or may.knock or may.push)
     if stepping and retry_at > now and not facts.open_steps():
         later.append(retry_at)
-    elif may.intend and listed and facts.knocked(gate.open_since) == SEEN:
+    elif may.intend and listed and facts.knocked(gate.open_since) == 2:
         acts.append(Intend(may.intend))
     elif (may.knock or (may.intend and not facts.knocked(gate.open_since))) and listed:
         acts.append(Push(gate.open_since))  # harmless steps knock, too: nothing is to lie on the server for who is away

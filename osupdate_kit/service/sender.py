@@ -125,7 +125,7 @@ class Sender:
         if course is None:
             return False
         forgets = self._server.forgets_answered
-        seen = facts.knocked(gate.open_since) == SEEN
+        seen = facts.knocked(gate.open_since) == 2
         return seen and may_send(facts, course, row.id, gate.open_since, forgets_answered=forgets)
 
     # --- unknown outcomes ---

@@ -1,4 +1,4 @@
-"""`serve`: one service works; every other one on the same store stands by and takes over, however the first one ends."""
+"""`serve`: one service works; every other one on the same store stands by and takes over, however the first ends."""
 
 import logging
 import threading

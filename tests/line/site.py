@@ -1,0 +1,242 @@
+"""A whole site: a real NanoMDM, simulated devices before it, the kit's own processes, and all webhook calls recorded.
+
+The devices live by the store's clock, faster than real time. Everything the kit does goes through its command.
+"""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import zlib
+from base64 import b64decode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any, Literal
+
+from osupdate_kit.lab.devices import SimulatedDevice
+from osupdate_kit.lab.fleet import makeup
+from osupdate_kit.lab.http import Call, Loopback
+from osupdate_kit.lab.real import HTTPClient, PushProxy, RealWorld
+from osupdate_kit.lab.server import Response
+from osupdate_kit.lab.specs import DeviceSpec
+from osupdate_kit.lab.truth import TruthLog, What
+from osupdate_kit.rehearsal import write_list
+from osupdate_kit.service.clock import KitClock, open_clock
+from osupdate_kit.settings import Settings
+from osupdate_kit.stores.ledger import Ledger
+from tests.real import Cluster, free_port, nanomdm
+
+SERVER = "site"
+API_KEY = "api-key-that-must-stay-secret"
+WEBHOOK_KEY = "webhook-key-that-must-stay-secret"
+PAUSE = Event()  # never set: waiting on it gives way to the others
+
+
+class Recorder:
+    """Between the server and the receiver: passes every call on, and keeps the bodies that were acknowledged."""
+
+    def __init__(self, receiver_port: int) -> None:
+        self.acknowledged: list[dict[str, Any]] = []
+        self.lost = 0
+        self._client = HTTPClient(f"http://127.0.0.1:{receiver_port}", timeout_seconds=10)
+        self._lock = Lock()
+        self.loopback = Loopback(self._pass)
+
+    def _pass(self, call: Call) -> Response | None:
+        headers = {name: value for name, value in call.headers.items() if name.lower() not in ("host", "connection")}
+        try:
+            answer = self._client.call("POST", call.path, headers, call.body)
+        except OSError:
+            answer = None
+        with self._lock:
+            if answer is not None and answer.status == 200:
+                self.acknowledged.append(json.loads(call.body))
+            else:
+                self.lost += 1
+        return answer
+
+
+@dataclass
+class Site:
+    folder: Path
+    devices: RealWorld
+    truth: TruthLog
+    clock: KitClock
+    recorder: Recorder
+    proxy: PushProxy
+    specs: Sequence[DeviceSpec]
+    environment: dict[str, str]
+    ledger: Ledger
+    output: list[str] = field(default_factory=list)
+    services: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+
+    # --- the command ---
+
+    def run(self, *words: str, exits: int = 0) -> str:
+        """Run `osupdate-kit` with these words; its standard output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "osupdate_kit.cli", *words], env=self.environment, cwd=self.folder, text=True,
+            capture_output=True, timeout=300,
+        )  # fmt: skip
+        self.output += [done.stdout, done.stderr]
+        assert done.returncode == exits, (words, done.returncode, done.stdout[-2000:], done.stderr[-2000:])
+        return done.stdout
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.run(*words, "--json"))
+
+    def serve(self) -> None:
+        """Start a service; it stands by while another works."""
+        words = [sys.executable, "-m", "osupdate_kit.cli", "serve"]
+        with (self.folder / f"serve-{len(self.services)}.log").open("wb") as log:
+            self.services.append(subprocess.Popen(words, env=self.environment, cwd=self.folder, stdout=log, stderr=log))
+
+    def kill(self) -> None:
+        """`kill -9` of the oldest service that lives."""
+        service = next(one for one in self.services if one.poll() is None)
+        service.send_signal(signal.SIGKILL)
+        service.wait(10)
+
+    def wait(self, holds: Any, *, seconds: float, what: str) -> None:
+        for _ in range(int(seconds / 0.25)):
+            if holds():
+                return
+            PAUSE.wait(0.25)
+        raise AssertionError(f"not within {seconds} s: {what}\n{self.logs()[-3000:]}")
+
+    def wait_until(self, at: int) -> None:
+        """Wait until the site's clock shows `at`."""
+        while (left := self.clock.real_seconds(at)) > 0:
+            PAUSE.wait(left)
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("serve-*.log")))
+
+    # --- what must hold ---
+
+    def known(self) -> int:
+        """How many devices have said what they are."""
+        with self.ledger.read() as tx:
+            return sum(device.os_version is not None for device in tx.all_devices())
+
+    def our_uuids(self) -> set[str]:
+        """Of all commands that the server ever queued, those that are the kit's."""
+        queued = {entry.command_uuid for entry in self.truth if entry.what is What.QUEUED}
+        return self.ledger.ours(sorted(queued))
+
+    def missing_events(self) -> list[str]:
+        """Acknowledged answers to our commands that no event tells of (I3)."""
+        ours = self.our_uuids()
+        with self.ledger.read() as tx:
+            told = {
+                (event.key.enrollment_id, event.command_uuid)
+                for events in tx.events_of([device.key for device in tx.all_devices()]).values()
+                for event in events
+                if event.kind == "answered"
+            }
+        return [
+            f"{part['udid']} {part['command_uuid']} {part['status']}"
+            for event in self.recorder.acknowledged
+            if (part := event.get("acknowledge_event")) and part.get("command_uuid") in ours
+            and (part["udid"], part["command_uuid"]) not in told
+        ]  # fmt: skip
+
+    def secrets_found(self) -> list[str]:
+        """Where a planted secret stands: in the store (decompressed), in logs, in what the command printed."""
+        secrets = [API_KEY.encode(), WEBHOOK_KEY.encode()]
+        secrets += [secret for device in self.devices.devices.values() for secret in device.secrets()]
+        found = [f"output: {s!r}" for s in secrets for text in [*self.output, self.logs()] if s in text.encode()]
+        for where, body in self._everything_stored():
+            found += [f"{where}: {secret!r}" for secret in secrets if secret in body]
+        return found
+
+    def _everything_stored(self) -> Iterator[tuple[str, bytes]]:
+        path = self.folder / "store.db"
+        if not path.exists():
+            return
+        with sqlite3.connect(path) as connection:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            for name in tables:
+                whole = bytearray()
+                for row in connection.execute(f"SELECT * FROM {name}"):
+                    for cell in row:
+                        whole += _plain(cell) + b"\n"
+                yield name, bytes(whole)
+
+
+def _plain(cell: object) -> bytes:
+    if not isinstance(cell, bytes):
+        return str(cell).encode()
+    try:
+        return zlib.decompress(cell)
+    except zlib.error:
+        return cell
+
+
+def secrets_arrive(event: dict[str, Any]) -> bool:
+    """Does the server's own body hold a secret? Else the search would prove nothing."""
+    part = event.get("checkin_event") or {}
+    return b"unlock-of-" in b64decode(part.get("raw_payload", ""))
+
+
+@contextmanager
+def site(
+    folder: Path,
+    specs: Sequence[DeviceSpec],
+    *,
+    speed: float,
+    start: str,
+    storage: Literal["inmem", "pgsql"] = "inmem",
+    cluster: Cluster | None = None,
+    engine: dict[str, float] | None = None,
+) -> Iterator[Site]:
+    """A site whose devices are enrolled before the kit first starts. start: ISO 8601, of the site's clock."""
+    port = free_port()
+    recorder = Recorder(port)
+    dsn = cluster.nanomdm_database() if storage == "pgsql" and cluster else "unused"
+    with (
+        recorder.loopback,
+        nanomdm(
+            storage, dsn=dsn, api_key=API_KEY, webhook_url=f"{recorder.loopback.url}/webhook/{SERVER}",
+            webhook_key=WEBHOOK_KEY,
+        ) as server,
+    ):  # fmt: skip
+        truth = TruthLog()
+        store_url = f"sqlite:///{folder / 'store.db'}"
+        settings = Settings.model_validate({"store_url": store_url, "clock": {"start": start, "speed": speed}})
+        ledger = Ledger.open(store_url, migrate=True)
+        clock = open_clock(ledger, start_at=settings.clock_start_at, speed=speed)
+        devices = [SimulatedDevice(spec, makeup("school").releases.get(spec.platform) or
+                                   makeup("company").releases[spec.platform], truth) for spec in specs]  # fmt: skip
+        world = RealWorld(server.url, devices, clock, server.identities, truth)
+        world.enrol()
+        with PushProxy(server.url, world.push, clock, truth) as proxy, world:
+            for name, key in (("api.key", API_KEY), ("webhook.key", WEBHOOK_KEY)):
+                (folder / name).touch(mode=0o600)
+                (folder / name).write_text(key)
+            lines = [
+                f'store_url = "{store_url}"',
+                f'[servers.{SERVER}]\nkind = "nanomdm"\nurl = "{proxy.url}"\nkey_file = "api.key"',
+                'webhook_key_file = "webhook.key"',
+                f"[receiver]\nport = {port}",
+                f"[clock]\nstart = {start}\nspeed = {speed}",
+                "[engine]", *(f"{name} = {value}" for name, value in (engine or {}).items()),
+            ]  # fmt: skip
+            (folder / "osupdate-kit.toml").write_text("\n".join(lines) + "\n")
+            write_list(tuple(specs), folder / "fleet.csv")
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("OSUPDATE_KIT_")}
+            environment |= {"OSUPDATE_KIT_STORE_URL": store_url, "NO_COLOR": "1", "COLUMNS": "200"}
+            made = Site(folder, world, truth, clock, recorder, proxy, specs, environment, ledger)
+            try:
+                yield made
+            finally:
+                for service in made.services:
+                    if service.poll() is None:
+                        service.terminate()
+                        service.wait(30)
+                ledger.close()
