@@ -1,0 +1,389 @@
+"""What a report says, once for all formats: its sentences, and its tables as plain values."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
+
+from osupdate_kit.views.page import tokens
+from osupdate_kit.views.reports.value import PUT_OFF, SHOWN, Cause, Report
+from osupdate_kit.views.status import GROUPS, DeviceStatus, count, moment
+
+if TYPE_CHECKING:
+    from typing import Any as Chart
+
+Cell = str | int | float | datetime | None  # datetimes are aware UTC
+
+
+class Kind(StrEnum):
+    TEXT = "text"
+    NUMBER = "number"
+    MOMENT = "moment"
+    STATE = "state"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    head: str
+    kind: Kind = Kind.TEXT
+    wide: bool = False  # holds sentences
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """`name` is ours, fit for a file; `of`: how many rows there are, where not all are shown."""
+
+    name: str
+    title: str
+    what: str  # what is counted
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    of: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A piece of a sentence."""
+
+    text: str
+    strong: bool = False
+
+
+Sentence = tuple[Run, ...]
+
+_NUMBER = Kind.NUMBER
+_STATE = Column("State", Kind.STATE)
+_DEVICES = Column("Devices", _NUMBER)
+_OWNER = Column("Whose move")
+
+
+# --- sentences -------------------------------------------------------------------------------------------------------
+
+
+def lead(report: Report) -> tuple[Sentence, ...]:
+    """Where the rollout stands, in three sentences with numbers; together they name every device once."""
+    status = report.status
+    moving = {group: number for group, _, number in status.groups if group in ("active", "put_off", "waiting")}
+    words = {group: words for group, words, _ in status.groups}
+    done = report.count("done")
+    parts = ", ".join(f"{count(number)} {words[group]}" for group, number in moving.items())
+    ends = ", ".join(
+        f"{count(number)} {label(state).lower()}"
+        for state in ("notified", "downloaded_end", "barred")
+        if (number := report.count(state))
+    )
+    return (
+        _sentence(
+            "",
+            f"{count(done)} of {count(status.selected)}",
+            f" devices{in_brackets(done, status.selected)} are proved to run {status.target}: they reported it themselves.",
+        ),
+        _sentence("", count(sum(moving.values())), f" are on their way{f' ({parts})' if parts else ''}."),
+        _sentence(
+            "",
+            count(report.needs_person),
+            f" need a person.{f' The others: {ends}.' if ends else ''}",
+        ),
+    )
+
+
+def next_steps(report: Report) -> tuple[Sentence, ...]:
+    """What to do and what will happen, most urgent first; dates where there are any."""
+    status = report.status
+    steps = []
+    if status.status in ("paused", "halted"):
+        why = f": {status.reason}" if status.reason else ""
+        steps.append(_sentence("", f"The rollout is {status.status}{why}.", " Nothing goes out until it is resumed."))
+    for cause in report.failures[:3]:
+        steps.append(_sentence("", f"{devices(cause.devices)}, {cause.owner}.", f" {cause.meaning} {cause.remedy}"))
+    if silent := report.count("silent"):
+        steps.append(
+            _sentence("", f"{devices(silent)}, site IT.", " Nothing was heard of them: find them and connect them.")
+        )
+    if status.armed:
+        steps.append(
+            _sentence("", f"{devices(len(status.armed))} armed.", " They may still install because of this rollout.")
+        )
+    coming = report.count(*(state for group in ("active", "put_off", "waiting") for state in GROUPS[group][1]))
+    if coming:
+        steps.append(
+            _sentence("", f"By {status.deadline_at}.", f" {devices(coming)} to come; who is late then is shown as expired.")
+        )
+    return tuple(steps)
+
+
+def method(report: Report) -> tuple[tuple[str, str], ...]:
+    """How it was counted: term and meaning."""
+    status = report.status
+    presumed = sum(kind.devices for kind in report.deferrals if kind.state == "deferred" and kind.remaining is None)
+    return (
+        ("Selected", f"{devices(status.selected)}, frozen in the plan. Every figure adds up to this or names its own."),
+        ("Done", f"The device itself reported {status.target} or newer. An accepted command proves nothing."),
+        (
+            "Presumed",
+            f"{count(presumed)} of {count(report.count('deferred'))} deferrals: "
+            "iPhones, iPads and Apple TVs report no count while their users postpone.",
+        ),
+        ("Armed", "A step that can install was sent or perhaps sent, is not refused, and the target is not reported."),
+        ("As of, known by", f"What had happened by {status.as_of}, as far as it was known at {moment(report.known_at)}."),
+        ("Sources", f"Store: {report.store}. MDM servers: {', '.join(report.servers) or 'none'}."),
+        ("Made by", report.made_by),
+    )
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def summary(report: Report) -> Table:
+    status = report.status
+    facts: tuple[tuple[str, Cell], ...] = (
+        ("Finding", status.finding),
+        ("Rollout", status.rollout),
+        ("Plan", status.name),
+        ("Target", status.target),
+        ("Status", status.status),
+        ("Selected", status.selected),
+        ("Need a person", report.needs_person),
+        ("Armed", len(status.armed)),
+        ("As of (UTC)", utc(report.at)),
+        ("Known by (UTC)", utc(report.known_at)),
+        ("Deadline", status.deadline_at),
+        ("Sum", status.reconciliation),
+        *method(report),
+    )
+    return Table(
+        name="summary", title="Summary", what="", columns=(Column("What"), Column("Meaning", wide=True)), rows=facts
+    )
+
+
+def states(report: Report) -> Table:
+    rows = tuple(
+        (state, report.count(state), share(report.count(state), report.status.selected), words)
+        for words, members in GROUPS.values()
+        for state in members
+        if report.count(state)
+    )
+    return Table(
+        name="states",
+        title="Devices by state",
+        what=f"Each of the {count(report.status.selected)} selected devices once.",
+        columns=(_STATE, _DEVICES, Column("Share"), Column("Group")),
+        rows=rows,
+    )
+
+
+def blocks(report: Report) -> Table:
+    """What will not move by itself, and whose move it is."""
+    why = {
+        "failed": (_causes(report.failures), ", ".join(dict.fromkeys(cause.owner for cause in report.failures[:2]))),
+        "expired": ("The deadline passed before they came to an end", "MDM team"),
+        "silent": ("No contact for longer than the policy allows", "site IT"),
+        "stalled": ("In contact, but no step further for longer than the policy allows", "MDM team"),
+        "unknown": ("Checked out, enrolled elsewhere, or with contradicting evidence", "MDM team"),
+        "barred": (_causes(report.barred), ", ".join(dict.fromkeys(cause.owner for cause in report.barred[:2]))),
+        "notified": ("The plan only notifies: a person must install", "the device's user"),
+        "downloaded_end": ("The plan only downloads on these", "MDM team"),
+    }
+    rows = tuple((state, number, *why[state]) for state in why if (number := report.count(state)))
+    return Table(
+        name="blocks",
+        title="What blocks",
+        what=f"The {devices(sum(row[1] for row in rows))} that will not move by themselves.",
+        columns=(_STATE, _DEVICES, Column("Why", wide=True), _OWNER),
+        rows=rows,
+    )
+
+
+def failures(report: Report) -> Table:
+    total = report.count("failed", "expired")
+    known = sum(cause.devices for cause in report.failures)
+    without = f" {devices(total - known)} expired without a failure." if total > known else ""
+    return Table(
+        name="failures",
+        title="Failures by cause",
+        what=f"The {devices(total)} that failed or expired, each once, by the newest failure.{without}",
+        columns=(Column("Cause", wide=True), _DEVICES, Column("What to do", wide=True), _OWNER, Column("Class")),
+        rows=tuple((c.meaning, c.devices, c.remedy, c.owner, c.name) for c in report.failures),
+    )
+
+
+def deferrals(report: Report) -> Table:
+    return Table(
+        name="deferrals",
+        title="Put off by people",
+        what=f"The {devices(report.count(*PUT_OFF))} put off, by deferrals used and remaining; "
+        "a state without numbers is presumed.",
+        columns=(_STATE, Column("Used", _NUMBER), Column("Remaining", _NUMBER), _DEVICES),
+        rows=tuple((kind.state, kind.used, kind.remaining, kind.devices) for kind in report.deferrals),
+    )
+
+
+def exception_row(device: DeviceStatus) -> tuple[Cell, ...]:
+    return (
+        device.serial or device.udid, device.platform, device.state, _iso(device.updated_at), device.reason, device.remedy
+    )  # fmt: skip
+
+
+def exceptions(report: Report) -> Table:
+    return Table(
+        name="exceptions",
+        title="Devices that need a person",
+        what=f"{count(len(report.exceptions))} of {count(report.needs_person)} shown"
+        + ("." if len(report.exceptions) == report.needs_person else "; all of them stand in the Excel and CSV files."),
+        columns=(
+            Column("Serial"), Column("Platform"), _STATE, Column("Last news (UTC)", Kind.MOMENT), Column("Why", wide=True),
+            Column("What to do", wide=True),
+        ),  # fmt: skip
+        rows=tuple(exception_row(device) for device in report.exceptions),
+        of=report.needs_person,
+    )
+
+
+def barred(report: Report) -> Table:
+    return Table(
+        name="barred",
+        title="Barred by reason",
+        what=f"The {devices(report.count('barred'))} that the plan left out, each once, by the first reason.",
+        columns=(Column("Reason", wide=True), _DEVICES, Column("What to do", wide=True), _OWNER),
+        rows=tuple((c.meaning, c.devices, c.remedy, c.owner) for c in report.barred),
+    )
+
+
+def armed(report: Report) -> Table:
+    return Table(
+        name="armed",
+        title="Armed",
+        what=f"{devices(len(report.status.armed))} that may still install because of this rollout.",
+        columns=(Column("Serial"),),
+        rows=tuple((serial,) for serial in report.status.armed[:SHOWN]),
+        of=len(report.status.armed),
+    )
+
+
+def acts(report: Report) -> Table:
+    return Table(
+        name="audit",
+        title="Who did what",
+        what="Acts of people, and of the service on its own, from the audit log.",
+        columns=(Column("When (UTC)", Kind.MOMENT), Column("Who"), Column("What"), _DEVICES, Column("Detail", wide=True)),
+        rows=tuple((utc(act.at), act.who, act.what, act.count, act.detail) for act in report.acts),
+    )
+
+
+def chart_table(chart: "Chart") -> Table:
+    """A chart's own table: numbers to the right, times as times."""
+    frame = chart.table
+    kinds = [
+        Kind.NUMBER if is_numeric_dtype(kind) else Kind.MOMENT if is_datetime64_any_dtype(kind) else Kind.TEXT
+        for kind in frame.dtypes
+    ]
+    return Table(
+        name=chart.name,
+        title=chart.title,
+        what=chart.subtitle,
+        columns=tuple(Column(str(head), kind) for head, kind in zip(frame.columns, kinds, strict=True)),
+        rows=tuple(tuple(_from_frame(cell) for cell in row) for row in frame.itertuples(index=False)),
+    )
+
+
+def device_columns() -> tuple[Column, ...]:
+    """One column per field of a device's status, in its order."""
+    kinds = {"int": Kind.NUMBER, "int | None": Kind.NUMBER}
+    named = {"updated_at": Column("updated (UTC)", Kind.MOMENT), "state": Column("state", Kind.STATE)}
+    return tuple(
+        named.get(field.name)
+        or Column(
+            field.name.replace("_", " "), kinds.get(_type(field.type), Kind.TEXT), wide=field.name in ("reason", "remedy")
+        )
+        for field in fields(DeviceStatus)
+    )
+
+
+def device_rows(devices: Iterable[DeviceStatus]) -> Iterator[tuple[DeviceStatus, tuple[Cell, ...]]]:
+    """Each device with its cells."""
+    names = [field.name for field in fields(DeviceStatus)]
+    values, flags, updated = attrgetter(*names), names.index("flags"), names.index("updated_at")
+    for device in devices:
+        cells = list(values(device))
+        cells[flags] = ", ".join(cells[flags])
+        cells[updated] = _iso(cells[updated])
+        yield device, tuple(cells)
+
+
+def _from_frame(cell: Any) -> Cell:
+    if isinstance(cell, str):
+        return cell
+    if pd.isna(cell):
+        return None
+    if isinstance(cell, pd.Timestamp):
+        return cell.to_pydatetime()
+    number = float(cell)
+    return int(number) if number.is_integer() else number
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def label(state: str) -> str:
+    found: str = tokens()["states"][state]["label"]
+    return found
+
+
+def devices(number: int) -> str:
+    return f"{count(number)} device{'' if number == 1 else 's'}"
+
+
+def share(part: int, whole: int) -> str:
+    """Whole percentages from 1 to 99, one decimal outside; something is never 0 %, and not quite all never 100 %.
+
+    Below 30 devices a share means little: empty.
+    """
+    if whole < 30:
+        return ""
+    per_cent = 100 * part / whole
+    if 1 <= per_cent <= 99 or part in (0, whole):
+        return f"{per_cent:.0f}\N{NARROW NO-BREAK SPACE}%"
+    if per_cent < 0.1:
+        return "<0.1\N{NARROW NO-BREAK SPACE}%"
+    if per_cent > 99.9:
+        return ">99.9\N{NARROW NO-BREAK SPACE}%"
+    return f"{per_cent:.1f}\N{NARROW NO-BREAK SPACE}%"
+
+
+def known_by(report: Report) -> str:
+    return moment(report.known_at)
+
+
+def in_brackets(part: int, whole: int) -> str:
+    text = share(part, whole)
+    return f" ({text})" if text else ""
+
+
+def utc(at: int) -> datetime:
+    """Microseconds since 1970."""
+    return datetime.fromtimestamp(at / 1_000_000, UTC)
+
+
+def _sentence(*texts: str) -> Sentence:
+    """Plain and strong pieces in turn, beginning with a plain one."""
+    return tuple(Run(text, strong=bool(place % 2)) for place, text in enumerate(texts) if text)
+
+
+def _causes(causes: tuple[Cause, ...]) -> str:
+    """`The device has too little free space (49), the battery is too low (36), 3 more`"""
+    named = [f"{cause.meaning.rstrip('.')} ({count(cause.devices)})" for cause in causes[:2]]
+    more = [f"{count(len(causes) - 2)} more"] if len(causes) > 2 else []
+    return "; ".join(named + more) or "No cause is known"
+
+
+def _iso(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _type(annotation: object) -> str:
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))

@@ -1,0 +1,119 @@
+"""The report as one HTML file: no network, no inline handler, every script and style named by its hash.
+
+Charts are drawn by plotly, inlined once, in the reader's colour scheme; without scripts their tables stand open.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from osupdate_kit.views.page import tokens
+from osupdate_kit.views.reports import contents
+from osupdate_kit.views.reports.signs import sign
+from osupdate_kit.views.reports.text import cut, shown
+from osupdate_kit.views.reports.value import Report
+from osupdate_kit.views.status import count
+
+if TYPE_CHECKING:
+    from typing import Any as Chart
+
+_EMPTY = ""  # plotly adds one empty style element and fills it by script
+_UNASKED = re.compile(r'getElementById\("([0-9a-f]{64})"\)')  # ids of style sheets that plotly adds unless they are there
+
+
+def html_report(report: Report) -> str:
+    """The whole page."""
+    style = _style()
+    scripts = [get_plotlyjs(), _source("report.js")] if report.charts else []
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            status=report.status,
+            contents=contents,
+            states=tokens()["states"],
+            sign=_sign,
+            widest=max(report.status.states.values(), default=1),
+            known_by=contents.known_by(report),
+            figures=[_Figure(chart) for chart in report.charts],
+            style=Markup(style),  # noqa: S704 - our own file
+            unasked=_UNASKED.findall(scripts[0]) if scripts else [],
+            scripts=[Markup(script) for script in scripts],  # noqa: S704 - plotly's and our own
+            policy=_policy(scripts, [style, _EMPTY]),
+        )
+    )
+
+
+class _Figure:
+    """A chart as the page wants it: the light figure, and what is different in the dark."""
+
+    def __init__(self, chart: "Chart") -> None:
+        self.chart = chart
+        self.table = contents.chart_table(chart)
+        light, dark = (_plain(chart.figure(theme)) for theme in ("light", "dark"))
+        # Inside a script element nothing but "<" can end it or begin markup.
+        text = json.dumps({"light": light, "dark": list(_differences(light, dark))}, separators=(",", ":"))
+        self.data = Markup(text.replace("<", "\\u003c"))  # noqa: S704 - no markup is left
+
+
+def _sign(group: str) -> Markup:
+    return Markup(sign(group, ink="currentColor", ground="var(--tint)"))  # noqa: S704 - our own drawing
+
+
+def _differences(light: Any, dark: Any, path: tuple[str | int, ...] = ()) -> Any:
+    """(path, dark value) wherever the two figures differ: their colours."""
+    if isinstance(light, dict) and isinstance(dark, dict) and light.keys() == dark.keys():
+        for key in light:
+            yield from _differences(light[key], dark[key], (*path, key))
+    elif isinstance(light, list) and isinstance(dark, list) and len(light) == len(dark):
+        for place, (one, other) in enumerate(zip(light, dark, strict=True)):
+            yield from _differences(one, other, (*path, place))
+    elif light != dark:
+        yield path, dark
+
+
+def _plain(figure: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(figure.to_json())
+    return {"data": found["data"], "layout": found["layout"]}
+
+
+def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
+    def hashes(texts: Sequence[str]) -> str:
+        sums = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts)
+        return " ".join(f"'sha256-{one}'" for one in sums) or "'none'"
+
+    return f"default-src 'none'; script-src {hashes(scripts)}; style-src {hashes(styles)}; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+@cache
+def _style() -> str:
+    """The style sheet, with the tokens as its variables."""
+    css = _environment().get_template("report.css").render(tokens=tokens())
+    return re.sub(r"\s*\n\s*", "\n", css).strip()
+
+
+def _source(name: str) -> str:
+    return files("osupdate_kit.views.reports").joinpath("templates", name).read_text("utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("osupdate_kit.views.reports", "templates"),
+        autoescape=lambda name: name == "report.html",
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": count, "shown": shown, "cut": cut, "zip": zip}
+    return environment

@@ -1,0 +1,143 @@
+"""The report as PDF, set by typst; the charts are the same figures, drawn to SVG by one headless Chromium.
+
+All text reaches typst as JSON data and is never read as markup.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import kaleido
+import plotly.graph_objects as go
+import typst
+from choreographer.browsers.chromium import Chromium
+
+from osupdate_kit.errors import ReportError
+from osupdate_kit.views.page import tokens
+from osupdate_kit.views.reports import contents
+from osupdate_kit.views.reports.contents import Cell, Sentence, Table
+from osupdate_kit.views.reports.signs import sign
+from osupdate_kit.views.reports.text import cut, plain, shown
+from osupdate_kit.views.reports.value import Report
+from osupdate_kit.views.status import count
+
+_WIDTH = 720  # of a chart, CSS pixels: the page between its margins, so that its text has the size of the page's
+_DRAWN_WITHIN_SECONDS = 120
+_LONG_WORD = re.compile(r"\S{18}(?=\S)")
+_NO_BROWSER = 'Install Chromium (Debian: "apt install chromium"; or name one in BROWSER_PATH), or choose html,xlsx,csv.'
+
+
+def browser() -> Path | None:
+    """The Chromium, Chrome or Edge that draws charts for PDFs; None if there is none."""
+    found = Chromium.find_browser(skip_local=False)
+    program = shutil.which(found) if found else None
+    return Path(program) if program else None
+
+
+def pdf_report(report: Report, *, progress: Callable[[float], None] = lambda share: None) -> bytes:
+    """The whole document. Raises ReportError with a remedy where charts cannot be drawn."""
+    figures = [chart.figure(theme="light", print=True) for chart in report.charts]
+    svgs = draw(figures, progress=progress) if figures else []
+    folder = files("osupdate_kit.views.reports")
+    with as_file(folder / "templates") as templates, as_file(folder / "fonts") as fonts:
+        document: bytes = typst.compile(
+            templates / "report.typ",
+            format="pdf",
+            font_paths=[str(fonts)],
+            sys_inputs={"report": json.dumps(_data(report, svgs))},
+        )
+    progress(1)
+    return document
+
+
+def draw(figures: Sequence[go.Figure], *, progress: Callable[[float], None] = lambda share: None) -> list[str]:
+    """One SVG per figure, all by one browser."""
+    if browser() is None:
+        raise ReportError("Charts in a PDF need a Chromium, and there is none.", remedy=_NO_BROWSER)
+
+    async def all_of_them() -> list[str]:
+        svgs = []
+        async with kaleido.Kaleido(timeout=_DRAWN_WITHIN_SECONDS) as drawer:
+            for number, figure in enumerate(figures, start=1):
+                height = figure.layout.height or _WIDTH // 2
+                drawn: bytes = await drawer.calc_fig(figure, opts={"format": "svg", "width": _WIDTH, "height": height})
+                svgs.append(drawn.decode())
+                progress(0.9 * number / len(figures))
+        return svgs
+
+    with ThreadPoolExecutor(1) as thread:  # a notebook's main thread has a loop of its own
+        try:
+            return thread.submit(asyncio.run, all_of_them()).result()
+        except Exception as error:  # the browser's own: whatever it is, the remedy is the same
+            raise ReportError(f"{browser()} could not draw the charts: {error!r}.", remedy=_NO_BROWSER) from error
+
+
+def _data(report: Report, svgs: Sequence[str]) -> dict[str, Any]:
+    """Everything the template shows, as text."""
+    status = report.status
+    return {
+        "look": tokens()["themes"]["light"],
+        "signs": _signs(),
+        "states": tokens()["states"],
+        "title": _text(f"{status.name} · rollout {status.rollout}"),
+        "kicker": _text(f"Rollout report · {status.name} · target {status.target} · {status.status}"),
+        "finding": _text(status.finding),
+        "lead": [_sentence(runs) for runs in contents.lead(report)],
+        "charts": [
+            {"title": _text(c.title), "what": _text(c.subtitle), "note": _text(c.note), "alternative": _text(c.alternative), "svg": svg}
+            for c, svg in zip(report.charts, svgs, strict=True)
+        ],
+        "selected": count(status.selected),
+        "groups": [{"group": group, "words": words, "devices": count(n)} for group, words, n in status.groups],
+        "as_of": f"as of {status.as_of} · known by {contents.known_by(report)} · deadline {status.deadline_at}",
+        "blocks": _table(contents.blocks(report)),
+        "next": [_sentence(runs) for runs in contents.next_steps(report)],
+        "tables": [_table(part(report)) for part in _PARTS],
+        "armed": {"what": contents.armed(report).what, "serials": [_text(str(row[0])) for row in contents.armed(report).rows]},
+        "counted": _table(contents.states(report)),
+        "method": [[term, _text(meaning)] for term, meaning in contents.method(report)],
+        "foot": _text(f"osupdate-kit · rollout {status.rollout} · as of {status.as_of} · made by {report.made_by}"),
+    }
+
+
+_PARTS = (contents.failures, contents.deferrals, contents.exceptions, contents.barred, contents.acts)
+
+
+def _table(table: Table) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "title": table.title,
+        "what": table.what,
+        "columns": [{"head": column.head, "kind": column.kind.value} for column in table.columns],
+        "rows": [[_cell(value) for value in row] for row in table.rows],
+    }
+
+
+def _cell(value: Cell) -> str:
+    return _text(shown(value))
+
+
+def _sentence(runs: Sentence) -> list[dict[str, Any]]:
+    return [{"text": _breakable(plain(run.text)), "strong": run.strong} for run in runs]
+
+
+def _signs() -> dict[str, str]:
+    return {
+        group: sign(group, ink=part["ink"], ground=part["tint"])
+        for group, part in tokens()["themes"]["light"]["groups"].items()
+    }
+
+
+def _text(text: str) -> str:
+    return _breakable(cut(text))
+
+
+def _breakable(text: str) -> str:
+    """Long words may be broken anywhere: a serial of 4,000 characters must not leave its cell."""
+    return _LONG_WORD.sub("\\g<0>\N{ZERO WIDTH SPACE}", text)

@@ -1,0 +1,33 @@
+// Draws the figures in the reader's colour scheme, light for print, and closes the tables that stand for them.
+(() => {
+  const darkScheme = matchMedia("(prefers-color-scheme: dark)");
+  const PRINT_WIDTH = 680; // A4 between its margins, in CSS pixels
+
+  const figures = [...document.querySelectorAll("figure[data-chart]")].map((element) => {
+    const { light, dark } = JSON.parse(element.querySelector("script").textContent);
+    return { element, plot: element.querySelector(".plot"), light, dark: patched(light, dark) };
+  });
+
+  function patched(figure, differences) {
+    const copy = structuredClone(figure);
+    for (const [path, value] of differences) {
+      const last = path[path.length - 1];
+      path.slice(0, -1).reduce((part, key) => part[key], copy)[last] = value;
+    }
+    return copy;
+  }
+
+  function draw(theme, width) {
+    for (const { plot, ...themes } of figures) {
+      const { data, layout } = structuredClone(themes[theme]);
+      Plotly.react(plot, data, { ...layout, width, autosize: !width }, { responsive: true, displayModeBar: false });
+    }
+  }
+
+  const onScreen = () => draw(darkScheme.matches ? "dark" : "light");
+  onScreen();
+  for (const { element } of figures) element.querySelector("details").open = false;
+  darkScheme.addEventListener("change", onScreen);
+  addEventListener("beforeprint", () => draw("light", PRINT_WIDTH));
+  addEventListener("afterprint", onScreen);
+})();
