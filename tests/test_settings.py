@@ -73,6 +73,17 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert settings.source == path
 
 
+def test_a_nanohub_signs_nothing_and_goes_by_its_own_user(tmp_path: Path) -> None:
+    hub = SCHOOL + 'kind = "nanohub"\n'
+    school = Settings.load(written(tmp_path, hub)).servers["school"]
+    assert (school.kind, school.user, school.webhook_key()) == ("nanohub", "", None)
+    for place in ("webhook_key_env", "webhook_key_file", "webhook_keyring"):
+        with pytest.raises(SettingsError, match="NanoHUB does not sign") as caught:
+            Settings.load(written(tmp_path, hub + f'{place} = "x/y"\n'))
+        assert "servers.school" in str(caught.value)
+        assert "trusted_proxy" in str(caught.value)
+
+
 def test_the_environment_wins_and_adds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, SCHOOL + "[receiver]\nport = 1\n")
     monkeypatch.setenv("OSUPDATE_KIT_SERVERS__SCHOOL__BATCH_IDS", "7")

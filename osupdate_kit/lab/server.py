@@ -33,15 +33,16 @@ HMAC_HEADER = "X-Hmac-Signature"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class API:
-    """Where a kind of server has NanoMDM's API, and whom it asks for a password as."""
+    """In what the kinds of servers with NanoMDM's API differ: its addresses, and small things."""
 
     root: str
     user: str
     realm: str
+    numbers_events: bool
 
 
-NANOMDM = API(root="/v1/", user="nanomdm", realm="nanomdm")
-NANOHUB = API(root="/api/v1/nanomdm/", user="nanohub", realm="NanoHUB API")
+NANOMDM = API(root="/v1/", user="nanomdm", realm="nanomdm", numbers_events=True)
+NANOHUB = API(root="/api/v1/nanomdm/", user="nanohub", realm="NanoHUB API", numbers_events=False)
 
 Webhook = Callable[[bytes, Mapping[str, str]], int]
 """webhook(body, headers) → HTTP status; 0 if nobody answered. One try, whatever the status."""
@@ -450,10 +451,11 @@ class LabServer:
         ids = {"id": own, "type": "Device"} if own == udid else {"id": own, "parent_id": udid, "type": "User"}
         self._stamped_at = max(self.clock.now(), self._stamped_at + 1)
         at, luck, faults = self._stamped_at, self._random, self.faults
+        event_id = f"{luck.getrandbits(64):016x}"
         event = {
             key: {**words, "ids": ids, "raw_payload": b64encode(body).decode()},
             "created_at": f"{datetime.fromtimestamp(at // SECOND, UTC):%Y-%m-%dT%H:%M:%S}.{at % SECOND:06d}000Z",
-            "event_id": f"{luck.getrandbits(64):016x}",
+            **({"event_id": event_id} if self._api.numbers_events else {}),
             "topic": topic,
         }
         if luck.random() < faults.lost:
@@ -466,7 +468,7 @@ class LabServer:
             if luck.random() < faults.late:
                 delay = luck.uniform(*faults.late_minutes) * MINUTE
             self._events += 1
-            heappush(self._deliveries, (at + int(delay), self._events, str(event["event_id"]), payload))
+            heappush(self._deliveries, (at + int(delay), self._events, event_id, payload))
 
     def next_at(self) -> int | None:
         """When the next webhook call is due."""

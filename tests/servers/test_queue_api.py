@@ -1,11 +1,11 @@
-"""What each answer of NanoMDM proves about each device: the table of facts, one hand-made answer after another."""
+"""What each answer of the queue's API proves about each device: one hand-made answer after another, for both kinds."""
 
 import json
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Barrier, Thread
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import requests
@@ -13,11 +13,15 @@ import requests
 from osupdate_kit.lab.clock import VirtualClock
 from osupdate_kit.lab.http import Call as HTTPCall
 from osupdate_kit.lab.http import Loopback
-from osupdate_kit.lab.server import LabServer
+from osupdate_kit.lab.server import LabServer, basic_authorization
 from osupdate_kit.lab.server import Response as LabResponse
-from osupdate_kit.rollout.ports import CommandServer, Outcome
+from osupdate_kit.rollout.ports import Outcome
+from osupdate_kit.servers.kinds import KINDS
+from osupdate_kit.servers.nanohub import NanoHUB
 from osupdate_kit.servers.nanomdm import NanoMDM
+from osupdate_kit.servers.queue_api import QueueServer
 from osupdate_kit.servers.transport import Call, in_process_session
+from osupdate_kit.settings import ServerSettings
 
 KEY = "planted-api-key"
 UUID = "11297CF5-D6FC-457F-A1B3-EB9A7CD1AEB2"
@@ -42,14 +46,20 @@ def says(status: int, value: Mapping[str, Any], **headers: str) -> Answer:
     return Answer(status, json.dumps(value, indent="\t").encode(), headers)
 
 
-def server(answer: Answer | Callable[[Call], Answer], calls: list[Call] | None = None, **options: Any) -> NanoMDM:
+def server(
+    answer: Answer | Callable[[Call], Answer],
+    calls: list[Call] | None = None,
+    *,
+    made: type[QueueServer] = NanoMDM,
+    **options: Any,
+) -> QueueServer:
     def handle(method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Answer:
         call = Call(method, path, query, headers, body)
         if calls is not None:
             calls.append(call)
         return answer(call) if callable(answer) else answer
 
-    return NanoMDM("school", "http://mdm.test:9000/", KEY, session=in_process_session(handle), **options)
+    return made("school", "http://mdm.test:9000/", KEY, session=in_process_session(handle), **options)
 
 
 Q, R, U = Outcome.QUEUED, Outcome.REFUSED, Outcome.UNKNOWN
@@ -240,18 +250,34 @@ def test_only_xml_goes_out_and_a_call_beyond_the_head_limit_is_refused_here() ->
     assert calls == []
 
 
-def test_the_call_is_as_the_server_expects_it() -> None:
+@pytest.mark.parametrize(
+    ("made", "user", "root"),
+    [(NanoMDM, "nanomdm", "/v1"), (NanoHUB, "nanohub", "/api/v1/nanomdm")],
+    ids=["nanomdm", "nanohub"],
+)
+def test_the_call_is_as_each_kind_expects_it(made: type[QueueServer], user: str, root: str) -> None:
     calls: list[Call] = []
-    kit = server(says(200, TOLD), calls)
+    kit = server(says(200, TOLD), calls, made=made)
     kit.enqueue(BODY, ["A", "B"], push=True)
     kit.enqueue(BODY, ["A"], push=False)
     kit.push(["A", "B"])
     assert [(call.method, call.path, dict(call.query), call.body) for call in calls] == [
-        ("PUT", "/v1/enqueue/A,B", {}, BODY),
-        ("PUT", "/v1/enqueue/A", {"nopush": "1"}, BODY),
-        ("GET", "/v1/push/A,B", {}, b""),
+        ("PUT", f"{root}/enqueue/A,B", {}, BODY),
+        ("PUT", f"{root}/enqueue/A", {"nopush": "1"}, BODY),
+        ("GET", f"{root}/push/A,B", {}, b""),
     ]
-    assert all(call.headers["Authorization"].startswith("Basic ") for call in calls)
+    assert {call.headers["Authorization"] for call in calls} == {basic_authorization(KEY, user)}
+
+
+def test_another_user_than_the_kinds_own_can_be_set() -> None:
+    calls: list[Call] = []
+    server(says(200, TOLD), calls, made=NanoHUB, user="kit").push(["A"])
+    assert calls[0].headers["Authorization"] == basic_authorization(KEY, "kit")
+
+
+def test_the_kinds_are_those_that_the_settings_know() -> None:
+    assert set(KINDS) == set(get_args(ServerSettings.model_fields["kind"].annotation))
+    assert all(made.dialect.kind == kind for kind, made in KINDS.items())
 
 
 def test_the_date_header_becomes_the_servers_time() -> None:
@@ -301,7 +327,7 @@ def test_one_call_is_in_flight_at_a_time() -> None:
 # --- the check ---
 
 
-def nanomdm(call: Call) -> Answer:
+def good(call: Call) -> Answer:
     if call.path == "/version":
         return says(200, {"version": "unknown"})
     if "Authorization" not in call.headers:
@@ -309,13 +335,26 @@ def nanomdm(call: Call) -> Answer:
     return says(500, {"no_push": True, "command_error": "must enqueue or push"})
 
 
-def test_a_check_of_a_good_server_queues_nothing() -> None:
+@pytest.mark.parametrize("made", KINDS.values(), ids=KINDS)
+def test_a_check_of_a_good_server_queues_nothing(made: type[QueueServer]) -> None:
     calls: list[Call] = []
-    found = server(nanomdm, calls).check()
+    found = server(good, calls, made=made).check()
     assert (found.ok, found.version, found.remedy) == (True, "unknown", "")
     assert [(call.path, call.body, dict(call.query)) for call in calls] == [
-        ("/version", b"", {}), ("/v1/enqueue/check", b"", {"nopush": "1"}),
+        ("/version", b"", {}), (f"{made.dialect.enqueue}check", b"", {"nopush": "1"}),
     ]  # fmt: skip
+
+
+def test_the_key_is_not_shown_to_another_kind_of_server() -> None:
+    calls: list[Call] = []
+
+    def nanohub(call: Call) -> Answer:
+        return good(call) if call.path.startswith(("/version", "/api/v1/nanomdm/")) else no_api(call)
+
+    found = server(nanohub, calls).check()
+    assert "is a NanoHUB, no NanoMDM" in found.message
+    assert 'kind = "nanohub"' in found.remedy
+    assert [call.path for call in calls if "Authorization" in call.headers] == ["/v1/enqueue/check"]
 
 
 def wrong_key(call: Call) -> Answer:
@@ -354,16 +393,6 @@ def test_a_check_of_a_server_that_is_down_says_so() -> None:
 
 
 # --- with the lab's server ---
-
-
-def test_it_is_a_command_server_that_the_labs_server_serves() -> None:
-    lab = LabServer(VirtualClock(1_795_503_307_000_000), KEY)
-    kit: CommandServer = NanoMDM("school", "http://lab", KEY, session=in_process_session(lab.handle))
-    assert kit.enqueue(BODY, ["A"], push=False).outcomes == {"A": Q}
-    again = kit.enqueue(BODY, ["A"], push=False)
-    assert again.outcomes == {"A": Q}
-    assert lab.open_uuids("A") == [UUID]
-    assert again.server_at % 1_000_000 == 0
 
 
 def test_by_address_too_and_the_check_finds_a_wrong_key() -> None:
