@@ -93,10 +93,10 @@ def scenario(seed: int) -> Scenario:
     """The same seed, the same story."""
     luck = Random(f"scenario {seed}")
     item = luck.random() < 0.05
-    specs = tuple(_spec(number, luck, item) for number in range(luck.choice((3, 3, 4, 4, 5, 6, 8, 12))))
-    starts_at = MONDAY + int(luck.uniform(2, 20) * HOUR)
-    deadline_at = starts_at + int(luck.uniform(1, 4) * DAY)
-    calm_at = max(deadline_at - int(luck.uniform(-1, 2) * DAY), starts_at + DAY)
+    specs = tuple(_spec(number, luck, item) for number in range(luck.choice((2, 2, 3, 3, 3, 4, 4, 5, 8))))
+    starts_at = MONDAY + int(luck.uniform(1, 12) * HOUR)
+    deadline_at = starts_at + int(luck.uniform(1, 3) * DAY)
+    calm_at = max(deadline_at - int(luck.uniform(-0.5, 1.5) * DAY), starts_at + DAY)
     mac = luck.choice(_MAC_POLICIES)
     deferring = mac == (_ACTIONS.INSTALL_LATER,) and luck.random() < 0.7
     mobile = luck.choice(_MOBILE_POLICIES)
@@ -126,7 +126,7 @@ def scenario(seed: int) -> Scenario:
         starts_at=starts_at,
         deadline_at=deadline_at,
         calm_at=calm_at,
-        ends_at=max(calm_at, deadline_at) + 4 * DAY,
+        ends_at=calm_at + 4 * DAY,
     )
 
 
@@ -186,8 +186,8 @@ def _faults(luck: Random) -> Faults:
         return luck.uniform(low, high) if luck.random() < odds else 0.0
 
     return Faults(
-        crash_commit=share(0.5, 0.002, 0.03),
-        crash_call=share(0.5, 0.005, 0.1),
+        crash_commit=share(0.6, 0.005, 0.06),
+        crash_call=share(0.5, 0.02, 0.25),
         store_fails=share(0.2, 0.005, 0.05),
         call_lost=share(0.3, 0.02, 0.3),
         answer_lost=share(0.5, 0.02, 0.4),
