@@ -1,4 +1,4 @@
-"""A device's check-ins at a real NanoMDM, said by hand."""
+"""A device's check-ins at a real server, said by hand."""
 
 import plistlib
 from typing import Any
