@@ -87,7 +87,7 @@ def devices(scope: Scope) -> pd.DataFrame:
 def spells(scope: Scope) -> pd.DataFrame:
     """For a few devices: since when until when each was in which state, by wave and serial.
 
-    Columns `enrollment_id`, `serial`, `name`, `wave`, `state`, `since`, `until` (UTC). The spells of a device follow
+    Columns `server`, `enrollment_id`, `serial`, `name`, `wave`, `state`, `since`, `until` (UTC). The spells of a device follow
     one another from the start to `as_of`.
     """
     changes = scope.transitions().group_by(*KEY, "at", "state").agg(sign=_.sign.sum()).filter(_.sign > 0)
@@ -97,4 +97,4 @@ def spells(scope: Scope) -> pd.DataFrame:
     frame["since"] = pd.to_datetime(frame["at"], unit="us", utc=True)
     frame["until"] = frame.groupby(list(KEY))["since"].shift(-1)
     frame["until"] = frame["until"].fillna(pd.Timestamp(scope.subject.as_of, unit="us", tz="UTC"))
-    return frame[["enrollment_id", "serial", "name", "wave", "state", "since", "until"]]
+    return frame[["server", "enrollment_id", "serial", "name", "wave", "state", "since", "until"]]

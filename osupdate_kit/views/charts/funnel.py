@@ -1,0 +1,93 @@
+"""How far the devices came, and where the others stand."""
+
+from textwrap import wrap
+
+import pandas as pd
+
+from osupdate_kit.analysis.funnel import Stage
+from osupdate_kit.analysis.scope import Subject
+from osupdate_kit.views.charts.canvas import Canvas
+from osupdate_kit.views.charts.chart import Chart, chart, nothing
+from osupdate_kit.views.charts.words import are, count, label, share
+
+_STOPPED = {  # of the devices that came to this stage and no further
+    Stage.SELECTED: "barred",
+    Stage.ELIGIBLE: "without a command yet",
+    Stage.SENT: "sent a command, and have not accepted it",
+    Stage.ACCEPTED: "accepted, and not known to have the download",
+    Stage.DOWNLOADED: "in possession of the download, and not done",
+}
+
+
+def funnel(frame: pd.DataFrame, subject: Subject) -> Chart:
+    """frame: `stage`, `state`, `devices`; each device once, at the furthest stage proven."""
+    kind = {"name": "funnel", "subtitle": f"How far the devices came; plan “{subject.plan}”, target {subject.target}"}
+    if not subject.selected:
+        return nothing(subject, **kind, title="No device was selected", words="Widen the selection of the plan.")
+    by_stage = frame.groupby("stage", observed=False)["devices"].sum()
+    stopped = {stage: int(by_stage.get(stage.value, 0)) for stage in Stage}
+    reached = {stage: sum(list(stopped.values())[place:]) for place, stage in enumerate(Stage)}
+    total, done = subject.selected, stopped[Stage.DONE]
+    note = f"{count(total)} selected = {count(done)} done + {count(total - done)} not, each once, at the step not taken"
+    stages = list(Stage)
+
+    def draw(canvas: Canvas) -> None:
+        names = [stage.value.capitalize() for stage in stages]
+        inks = [canvas.ramp("series")[1]] * (len(stages) - 1) + [canvas.fill("done")]
+        before = [total, *(reached[stage] for stage in stages[:-1])]
+        canvas.figure.add_bar(
+            y=names, x=[reached[stage] for stage in stages], orientation="h",
+            marker={"color": inks, "line": {"width": 0}},
+            customdata=[share(reached[stage], total) for stage in stages],
+            hovertemplate=f"<b>%{{y}}</b><br>%{{x:,}} of {count(total)} selected (%{{customdata}})<extra></extra>",
+        )  # fmt: skip
+        canvas.figure.add_bar(
+            y=names, x=[b - reached[stage] for b, stage in zip(before, stages, strict=True)], orientation="h",
+            marker={"color": canvas.ink("sunken"), "line": {"width": 1, "color": canvas.ink("rule")}}, hoverinfo="skip",
+        )  # fmt: skip
+        for place, stage in enumerate(stages):
+            words = f"<b>{count(reached[stage])}</b>  {share(reached[stage], total)}"
+            canvas.text(-0.012, place, words, xref="paper", xanchor="right")
+            why = _why(frame, stages[place - 1]) if place else ""
+            canvas.text(before[place], place, why, size=11, ink=canvas.ink("ink2"), xshift=8)
+        canvas.frame(left=200, right=300, top=4, bottom=12)
+        canvas.figure.update_layout(barmode="stack", bargap=0.25)
+        canvas.figure.update_xaxes(visible=False, range=[0, total])
+        canvas.figure.update_yaxes(
+            autorange="reversed", showgrid=False, tickfont={"size": 12, "color": canvas.ink()}, ticklabelstandoff=92
+        )
+
+    table = pd.DataFrame(
+        {
+            "Stage": [stage.value.capitalize() for stage in stages],
+            "Reached": [reached[stage] for stage in stages],
+            "No further": [stopped[stage] if stage is not Stage.DONE else 0 for stage in stages],
+        }
+    )
+    return chart(subject, **kind, title=_finding(stopped, total), note=note, table=table, draw=draw, height=400)
+
+
+def _finding(stopped: dict[Stage, int], total: int) -> str:
+    left = total - stopped[Stage.DONE]
+    if not left:
+        return f"All {count(total)} devices are done" if total > 1 else "The one device is done"
+    if stopped[Stage.SELECTED] == total:
+        return f"All {count(total)} devices are barred" if total > 1 else "The one device is barred"
+    most = max((stage for stage in _STOPPED if stage is not Stage.SELECTED), key=lambda stage: stopped[stage])
+    if not stopped[most]:
+        return f"All devices that can update are done; {count(left)} {are(left)} barred"
+    if total == 1:
+        return f"The one device is {_STOPPED[most]}"
+    return f"{count(stopped[most])} of the {count(left)} devices not done {are(stopped[most])} {_STOPPED[most]}"
+
+
+def _why(frame: pd.DataFrame, stage: Stage) -> str:
+    """The states of those that came to `stage` and no further."""
+    part = frame[(frame["stage"] == stage.value) & (frame["devices"] > 0)]
+    if part.empty:
+        return ""
+    states = ", ".join(
+        f"{count(n)} {label(state).lower()}" for state, n in zip(part["state"], part["devices"], strict=True)
+    )
+    head = f"{count(int(part['devices'].sum()))} not"
+    return "<br>".join(wrap(f"{head}: {states}", 46)).replace(head, f"<b>{head}</b>", 1)
