@@ -7,12 +7,13 @@ Leaves to the kit which server a row belongs to, and to the census what a device
 import codecs
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import URL, Connection, create_engine, make_url, text
@@ -111,55 +112,92 @@ _PLATFORMS = {platform.value.lower(): platform for platform in Platform} | {
 
 
 def read_list(source: Path) -> InventoryList:
-    """Read a list of devices: CSV or text in UTF-8, UTF-16 or else Latin-1, separated by comma, semicolon or tab.
+    """Read a list of devices: an Excel workbook's first sheet, or text in UTF-8, UTF-16 or else Latin-1.
 
-    Headings come in any order; one names UDIDs, serials or enrollment IDs, and unknown ones become attributes. A list
-    of one column needs no heading. Raises InventoryError if it is no such list at all.
+    Text is separated by comma, semicolon or tab. Headings come in any order; one names UDIDs, serials or enrollment IDs,
+    and unknown ones become attributes. A list of one column needs no heading. Raises InventoryError if it is no such
+    list at all.
     """
-    content, encoding = _decoded(source)
+    body = _bytes(source)
+    if body.startswith(b"PK\x03\x04"):
+        return read_rows(_workbook(body, source), str(source))
+    content, encoding = _decoded(body, source)
     remarks: list[Remark] = []
     if encoding == "latin-1":
         remarks.append(Remark(0, "The list is neither UTF-8 nor UTF-16 and was read as Latin-1: check the accents."))
     reader = csv.reader(StringIO(content, newline=""), delimiter=_separator(content))
-    rows: list[InventoryRow] = []
-    take: Callable[[int, list[str]], None] | None = None
     at = 1
-    try:
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        nonlocal at
         for cells in reader:
             row, at = at, reader.line_num + 1
-            if not any(map(str.strip, cells)):
-                continue
-            if reader.line_num > row:
+            if reader.line_num > row and any(map(str.strip, cells)):
                 remarks.append(Remark(row, "a value runs over several lines: look for a lone quotation mark"))
-            if take is None:
-                columns = _columns(cells)
-                take = _Taker(columns or ["?"], rows, remarks).take
-                if columns:
-                    continue
-                if len(cells) > 1:
-                    raise InventoryError(
-                        f"{source}, row {row}: no heading names a UDID, a serial or an enrollment ID.",
-                        remedy="Give one column the heading udid, serial or enrollment_id.",
-                    )
-            take(row, cells)
+            yield row, cells
+
+    try:
+        return read_rows(rows(), str(source), remarks, encoding)
     except csv.Error as error:
         raise InventoryError(
             f"{source}, from row {at} on: {error}.", remedy="Look for a lone quotation mark in that row."
         ) from None
+
+
+def read_rows(
+    numbered: Iterable[tuple[int, Sequence[str]]],
+    source: str,
+    remarks: list[Remark] | None = None,
+    encoding: str = "",
+) -> InventoryList:
+    """The same from rows of cells, each with its number; `source` is what errors call it."""
+    remarks = [] if remarks is None else remarks
+    rows: list[InventoryRow] = []
+    take: Callable[[int, Sequence[str]], None] | None = None
+    for row, cells in numbered:
+        if not any(map(str.strip, cells)):
+            continue
+        if take is None:
+            columns = _columns(cells)
+            take = _Taker(columns or ["?"], rows, remarks).take
+            if columns:
+                continue
+            if len(cells) > 1:
+                raise InventoryError(
+                    f"{source}, row {row}: no heading names a UDID, a serial or an enrollment ID.",
+                    remedy="Give one column the heading udid, serial or enrollment_id.",
+                )
+        take(row, cells)
     if not rows and not remarks:
         raise InventoryError(f"{source} is empty.", remedy="Write one UDID or serial per line.")
     return InventoryList(tuple(rows), tuple(remarks), encoding)
 
 
-def _decoded(source: Path) -> tuple[str, str]:
+def _bytes(source: Path) -> bytes:
     try:
         if source.stat().st_size > MAX_BYTES:
             raise InventoryError(f"{source} has more than {MAX_BYTES} bytes.", remedy="Split the list.")
-        body = source.read_bytes()
+        return source.read_bytes()
     except OSError as error:
         raise InventoryError(f"{source} cannot be read: {error.strerror}.", remedy="Check the path.") from None
-    if body.startswith(b"PK\x03\x04"):
-        raise InventoryError(f"{source} is a workbook or an archive.", remedy="Save it as CSV (UTF-8).")
+
+
+def _workbook(body: bytes, source: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows of the first sheet, as text. Formulas are never computed: what Excel saved beside them is read."""
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = load_workbook(BytesIO(body), read_only=True, data_only=True)
+        for row, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), 1):
+            yield row, ["" if cell is None else str(cell) for cell in cells]
+    except (InvalidFileException, BadZipFile, KeyError, IndexError, ValueError, OSError):
+        raise InventoryError(
+            f"{source} is no Excel workbook that can be read.", remedy="Save it as .xlsx or as CSV (UTF-8)."
+        ) from None
+
+
+def _decoded(body: bytes, source: Path) -> tuple[str, str]:
     encoding = _encoding(body[:400])
     try:
         decoded = body.decode(encoding)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from osupdate_kit.rollout.ports import CommandServer
-from osupdate_kit.servers.nanomdm import NanoMDM
+from osupdate_kit.servers.kinds import KINDS
 from osupdate_kit.settings import ServerSettings
 
 
@@ -27,7 +27,7 @@ class Servers(Mapping[str, CommandServer]):
 
 
 def _server(name: str, settings: ServerSettings) -> CommandServer:
-    return NanoMDM(
+    return KINDS[settings.kind](
         name,
         settings.url,
         settings.api_key(),
