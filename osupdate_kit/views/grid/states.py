@@ -53,7 +53,7 @@ class StateColumn:
     @property
     def barred(self) -> Mask:
         """Which rows can't be selected."""
-        return np.greater_equal(self._why, 0)
+        return np.asarray(self._why >= 0)
 
     @property
     def codes(self) -> NDArray[np.int8]:

@@ -80,7 +80,7 @@ class Table:
     def _fits(self, name: str, wanted: ColumnFilter) -> Mask:
         column: Column = self.column(name)
         if column is self.states:  # the one that changes
-            return column.fits(wanted)
+            return self.states.fits(wanted)  # type: ignore[arg-type]  # filters were checked by kind
         if (name, wanted) not in self._kept:
             if len(self._kept) > 8:
                 self._kept.clear()
