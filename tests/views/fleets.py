@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from osupdate_kit.rollout.eligibility import Barrier
-from typing import Any as Chart
+from osupdate_kit.views.charts.chart import Chart
 from osupdate_kit.views.reports import Act, Report, report_of
-from osupdate_kit.views.status import STATES, DeviceStatus, RolloutStatusView, iso, moment, summary
+from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, iso, moment, summary
 
 AT = 1_795_507_200_000_000  # Tue 24 Nov 2026, 08:00 UTC
 MINUTE = 60_000_000

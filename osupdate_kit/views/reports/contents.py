@@ -5,17 +5,15 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
-from osupdate_kit.views.page import tokens
+from osupdate_kit.views.charts.chart import Chart
+from osupdate_kit.views.charts.words import FEW, devices, label, share
 from osupdate_kit.views.reports.value import PUT_OFF, SHOWN, Cause, Report
 from osupdate_kit.views.status import GROUPS, DeviceStatus, count, moment
-
-if TYPE_CHECKING:
-    from typing import Any as Chart
 
 Cell = str | int | float | datetime | None  # datetimes are aware UTC
 
@@ -44,6 +42,11 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     of: int = 0
+
+    @property
+    def narrow(self) -> bool:
+        """Holds no text."""
+        return not any(column.kind is Kind.TEXT for column in self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def lead(report: Report) -> tuple[Sentence, ...]:
         _sentence(
             "",
             f"{count(done)} of {count(status.selected)}",
-            f" devices{in_brackets(done, status.selected)} are proved to run {status.target}: they reported it themselves.",
+            f" devices{_in_brackets(done, status.selected)} are proved to run {status.target}: they said so themselves.",
         ),
         _sentence("", count(sum(moving.values())), f" are on their way{f' ({parts})' if parts else ''}."),
         _sentence(
@@ -112,7 +115,9 @@ def next_steps(report: Report) -> tuple[Sentence, ...]:
     coming = report.count(*(state for group in ("active", "put_off", "waiting") for state in GROUPS[group][1]))
     if coming:
         steps.append(
-            _sentence("", f"By {status.deadline_at}.", f" {devices(coming)} to come; who is late then is shown as expired.")
+            _sentence(
+                "", f"By {status.deadline_at}.", f" {devices(coming)} to come; who is late then is shown as expired."
+            )
         )
     return tuple(steps)
 
@@ -129,8 +134,11 @@ def method(report: Report) -> tuple[tuple[str, str], ...]:
             f"{count(presumed)} of {count(report.count('deferred'))} deferrals: "
             "iPhones, iPads and Apple TVs report no count while their users postpone.",
         ),
-        ("Armed", "A step that can install was sent or perhaps sent, is not refused, and the target is not reported."),
-        ("As of, known by", f"What had happened by {status.as_of}, as far as it was known at {moment(report.known_at)}."),
+        (
+            "Armed",
+            "A step that can install went out, or perhaps did; nobody refused it, and the target is not reported.",
+        ),
+        ("As of, known by", f"What had happened by {status.as_of}, as far as it was known at {known_by(report)}."),
         ("Sources", f"Store: {report.store}. MDM servers: {', '.join(report.servers) or 'none'}."),
         ("Made by", report.made_by),
     )
@@ -180,12 +188,12 @@ def states(report: Report) -> Table:
 def blocks(report: Report) -> Table:
     """What will not move by itself, and whose move it is."""
     why = {
-        "failed": (_causes(report.failures), ", ".join(dict.fromkeys(cause.owner for cause in report.failures[:2]))),
+        "failed": (_causes(report.failures), _owners(report.failures)),
         "expired": ("The deadline passed before they came to an end", "MDM team"),
         "silent": ("No contact for longer than the policy allows", "site IT"),
         "stalled": ("In contact, but no step further for longer than the policy allows", "MDM team"),
         "unknown": ("Checked out, enrolled elsewhere, or with contradicting evidence", "MDM team"),
-        "barred": (_causes(report.barred), ", ".join(dict.fromkeys(cause.owner for cause in report.barred[:2]))),
+        "barred": (_causes(report.barred), _owners(report.barred)),
         "notified": ("The plan only notifies: a person must install", "the device's user"),
         "downloaded_end": ("The plan only downloads on these", "MDM team"),
     }
@@ -224,9 +232,8 @@ def deferrals(report: Report) -> Table:
 
 
 def exception_row(device: DeviceStatus) -> tuple[Cell, ...]:
-    return (
-        device.serial or device.udid, device.platform, device.state, _iso(device.updated_at), device.reason, device.remedy
-    )  # fmt: skip
+    name = device.serial or device.udid
+    return (name, device.platform, device.state, _iso(device.updated_at), device.reason, device.remedy)
 
 
 def exceptions(report: Report) -> Table:
@@ -236,9 +243,13 @@ def exceptions(report: Report) -> Table:
         what=f"{count(len(report.exceptions))} of {count(report.needs_person)} shown"
         + ("." if len(report.exceptions) == report.needs_person else "; all of them stand in the Excel and CSV files."),
         columns=(
-            Column("Serial"), Column("Platform"), _STATE, Column("Last news (UTC)", Kind.MOMENT), Column("Why", wide=True),
+            Column("Serial"),
+            Column("Platform"),
+            _STATE,
+            Column("Last news (UTC)", Kind.MOMENT),
+            Column("Why", wide=True),
             Column("What to do", wide=True),
-        ),  # fmt: skip
+        ),
         rows=tuple(exception_row(device) for device in report.exceptions),
         of=report.needs_person,
     )
@@ -270,12 +281,24 @@ def acts(report: Report) -> Table:
         name="audit",
         title="Who did what",
         what="Acts of people, and of the service on its own, from the audit log.",
-        columns=(Column("When (UTC)", Kind.MOMENT), Column("Who"), Column("What"), _DEVICES, Column("Detail", wide=True)),
+        columns=(
+            Column("When (UTC)", Kind.MOMENT),
+            Column("Who"),
+            Column("What"),
+            _DEVICES,
+            Column("Detail", wide=True),
+        ),
         rows=tuple((utc(act.at), act.who, act.what, act.count, act.detail) for act in report.acts),
     )
 
 
-def chart_table(chart: "Chart") -> Table:
+def note(chart: Chart, reconciliation: str) -> tuple[bool, str]:
+    """Does the chart's note begin with the sum of the whole, which pages set in colours, and what else does it say?"""
+    rest = chart.note.removeprefix(reconciliation)
+    return rest != chart.note, rest.strip()
+
+
+def chart_table(chart: Chart) -> Table:
     """A chart's own table: numbers to the right, times as times."""
     frame = chart.table
     kinds = [
@@ -298,7 +321,9 @@ def device_columns() -> tuple[Column, ...]:
     return tuple(
         named.get(field.name)
         or Column(
-            field.name.replace("_", " "), kinds.get(_type(field.type), Kind.TEXT), wide=field.name in ("reason", "remedy")
+            field.name.replace("_", " "),
+            kinds.get(_type(field.type), Kind.TEXT),
+            wide=field.name in ("reason", "remedy"),
         )
         for field in fields(DeviceStatus)
     )
@@ -321,7 +346,8 @@ def _from_frame(cell: Any) -> Cell:
     if pd.isna(cell):
         return None
     if isinstance(cell, pd.Timestamp):
-        return cell.to_pydatetime()
+        moment_: datetime = cell.to_pydatetime()
+        return moment_
     number = float(cell)
     return int(number) if number.is_integer() else number
 
@@ -329,39 +355,15 @@ def _from_frame(cell: Any) -> Cell:
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def label(state: str) -> str:
-    found: str = tokens()["states"][state]["label"]
-    return found
-
-
-def devices(number: int) -> str:
-    return f"{count(number)} device{'' if number == 1 else 's'}"
-
-
-def share(part: int, whole: int) -> str:
-    """Whole percentages from 1 to 99, one decimal outside; something is never 0 %, and not quite all never 100 %.
-
-    Below 30 devices a share means little: empty.
-    """
-    if whole < 30:
-        return ""
-    per_cent = 100 * part / whole
-    if 1 <= per_cent <= 99 or part in (0, whole):
-        return f"{per_cent:.0f}\N{NARROW NO-BREAK SPACE}%"
-    if per_cent < 0.1:
-        return "<0.1\N{NARROW NO-BREAK SPACE}%"
-    if per_cent > 99.9:
-        return ">99.9\N{NARROW NO-BREAK SPACE}%"
-    return f"{per_cent:.1f}\N{NARROW NO-BREAK SPACE}%"
-
-
 def known_by(report: Report) -> str:
-    return moment(report.known_at)
+    """Only the time, where it is the day of *as of*."""
+    known, at = utc(report.known_at), utc(report.at)
+    return f"{known:%H:%M:%S}" if known.date() == at.date() else moment(report.known_at)
 
 
-def in_brackets(part: int, whole: int) -> str:
-    text = share(part, whole)
-    return f" ({text})" if text else ""
+def _in_brackets(part: int, whole: int) -> str:
+    """A share of few says little."""
+    return f" ({share(part, whole)})" if whole >= FEW else ""
 
 
 def utc(at: int) -> datetime:
@@ -379,6 +381,11 @@ def _causes(causes: tuple[Cause, ...]) -> str:
     named = [f"{cause.meaning.rstrip('.')} ({count(cause.devices)})" for cause in causes[:2]]
     more = [f"{count(len(causes) - 2)} more"] if len(causes) > 2 else []
     return "; ".join(named + more) or "No cause is known"
+
+
+def _owners(causes: tuple[Cause, ...]) -> str:
+    """Of the causes that are named, each once."""
+    return ", ".join(dict.fromkeys(cause.owner for cause in causes[:2] if cause.owner))
 
 
 def _iso(text: str | None) -> datetime | None:

@@ -8,7 +8,8 @@ import xlsxwriter
 from xlsxwriter.format import Format as Style
 from xlsxwriter.worksheet import Worksheet
 
-from osupdate_kit.views.reports.contents import Cell, Column, Kind, label
+from osupdate_kit.views.charts.words import label
+from osupdate_kit.views.reports.contents import Cell, Column, Kind
 from osupdate_kit.views.reports.text import like_a_formula, plain
 
 ROWS = 1_048_576  # of a sheet, its head included
@@ -21,7 +22,12 @@ class ExcelFile:
     def __init__(self, path: Path) -> None:
         self._book = xlsxwriter.Workbook(
             path,
-            {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False},
+            {
+                "constant_memory": True,
+                "strings_to_formulas": False,
+                "strings_to_urls": False,
+                "strings_to_numbers": False,
+            },
         )
         self._head = self._book.add_format({"bold": True, "bottom": 1, "valign": "top"})
         self._styles: dict[Kind, Style] = {

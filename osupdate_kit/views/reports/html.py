@@ -10,12 +10,13 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from osupdate_kit.views.charts.chart import Chart
 from osupdate_kit.views.page import tokens
 from osupdate_kit.views.reports import contents
 from osupdate_kit.views.reports.signs import sign
@@ -23,11 +24,10 @@ from osupdate_kit.views.reports.text import cut, shown
 from osupdate_kit.views.reports.value import Report
 from osupdate_kit.views.status import count
 
-if TYPE_CHECKING:
-    from typing import Any as Chart
-
 _EMPTY = ""  # plotly adds one empty style element and fills it by script
-_UNASKED = re.compile(r'getElementById\("([0-9a-f]{64})"\)')  # ids of style sheets that plotly adds unless they are there
+_UNASKED = re.compile(
+    r'getElementById\("([0-9a-f]{64})"\)'
+)  # ids of style sheets that plotly adds unless they are there
 
 
 def html_report(report: Report) -> str:
@@ -45,7 +45,7 @@ def html_report(report: Report) -> str:
             sign=_sign,
             widest=max(report.status.states.values(), default=1),
             known_by=contents.known_by(report),
-            figures=[_Figure(chart) for chart in report.charts],
+            figures=[_Figure(chart, report.status.reconciliation) for chart in report.charts],
             style=Markup(style),  # noqa: S704 - our own file
             unasked=_UNASKED.findall(scripts[0]) if scripts else [],
             scripts=[Markup(script) for script in scripts],  # noqa: S704 - plotly's and our own
@@ -57,10 +57,11 @@ def html_report(report: Report) -> str:
 class _Figure:
     """A chart as the page wants it: the light figure, and what is different in the dark."""
 
-    def __init__(self, chart: "Chart") -> None:
+    def __init__(self, chart: Chart, reconciliation: str) -> None:
         self.chart = chart
+        self.whole, self.note = contents.note(chart, reconciliation)
         self.table = contents.chart_table(chart)
-        light, dark = (_plain(chart.figure(theme)) for theme in ("light", "dark"))
+        light, dark = (_plain(chart.figure(theme, bare=True)) for theme in ("light", "dark"))
         # Inside a script element nothing but "<" can end it or begin markup.
         text = json.dumps({"light": light, "dark": list(_differences(light, dark))}, separators=(",", ":"))
         self.data = Markup(text.replace("<", "\\u003c"))  # noqa: S704 - no markup is left
@@ -92,7 +93,8 @@ def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
         sums = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts)
         return " ".join(f"'sha256-{one}'" for one in sums) or "'none'"
 
-    return f"default-src 'none'; script-src {hashes(scripts)}; style-src {hashes(styles)}; img-src data:; base-uri 'none'; form-action 'none'"
+    parts = ("default-src 'none'", f"script-src {hashes(scripts)}", f"style-src {hashes(styles)}", "base-uri 'none'")
+    return "; ".join(parts)
 
 
 @cache
@@ -110,7 +112,7 @@ def _source(name: str) -> str:
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("osupdate_kit.views.reports", "templates"),
-        autoescape=lambda name: name == "report.html",
+        autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -19,6 +19,7 @@ import typst
 from choreographer.browsers.chromium import Chromium
 
 from osupdate_kit.errors import ReportError
+from osupdate_kit.views.charts.chart import Chart
 from osupdate_kit.views.page import tokens
 from osupdate_kit.views.reports import contents
 from osupdate_kit.views.reports.contents import Cell, Sentence, Table
@@ -26,8 +27,11 @@ from osupdate_kit.views.reports.signs import sign
 from osupdate_kit.views.reports.text import cut, plain, shown
 from osupdate_kit.views.reports.value import Report
 from osupdate_kit.views.status import count
+from osupdate_kit.views.template import for_print
 
 _WIDTH = 720  # of a chart, CSS pixels: the page between its margins, so that its text has the size of the page's
+_FIRST_HEIGHT = 300  # of the first one: its page has room for no more
+_FONT = "Inter, Liberation Sans, sans-serif"  # typst has the first; Chromium measures with what there is
 _DRAWN_WITHIN_SECONDS = 120
 _LONG_WORD = re.compile(r"\S{18}(?=\S)")
 _NO_BROWSER = 'Install Chromium (Debian: "apt install chromium"; or name one in BROWSER_PATH), or choose html,xlsx,csv.'
@@ -42,14 +46,18 @@ def browser() -> Path | None:
 
 def pdf_report(report: Report, *, progress: Callable[[float], None] = lambda share: None) -> bytes:
     """The whole document. Raises ReportError with a remedy where charts cannot be drawn."""
-    figures = [chart.figure(theme="light", print=True) for chart in report.charts]
+    figures = [chart.figure(print=True) for chart in report.charts]
+    for place, figure in enumerate(figures):
+        figure.update_layout(
+            font_family=_FONT, height=min(figure.layout.height, _FIRST_HEIGHT if place == 0 else _WIDTH)
+        )
     svgs = draw(figures, progress=progress) if figures else []
     folder = files("osupdate_kit.views.reports")
     with as_file(folder / "templates") as templates, as_file(folder / "fonts") as fonts:
         document: bytes = typst.compile(
             templates / "report.typ",
             format="pdf",
-            font_paths=[str(fonts)],
+            font_paths=[fonts],
             sys_inputs={"report": json.dumps(_data(report, svgs))},
         )
     progress(1)
@@ -65,9 +73,9 @@ def draw(figures: Sequence[go.Figure], *, progress: Callable[[float], None] = la
         svgs = []
         async with kaleido.Kaleido(timeout=_DRAWN_WITHIN_SECONDS) as drawer:
             for number, figure in enumerate(figures, start=1):
-                height = figure.layout.height or _WIDTH // 2
-                drawn: bytes = await drawer.calc_fig(figure, opts={"format": "svg", "width": _WIDTH, "height": height})
-                svgs.append(drawn.decode())
+                opts = {"format": "svg", "width": _WIDTH, "height": figure.layout.height}
+                drawn: bytes = await drawer.calc_fig(figure, opts=opts)
+                svgs.append(for_print(drawn.decode()))
                 progress(0.9 * number / len(figures))
         return svgs
 
@@ -89,17 +97,17 @@ def _data(report: Report, svgs: Sequence[str]) -> dict[str, Any]:
         "kicker": _text(f"Rollout report · {status.name} · target {status.target} · {status.status}"),
         "finding": _text(status.finding),
         "lead": [_sentence(runs) for runs in contents.lead(report)],
-        "charts": [
-            {"title": _text(c.title), "what": _text(c.subtitle), "note": _text(c.note), "alternative": _text(c.alternative), "svg": svg}
-            for c, svg in zip(report.charts, svgs, strict=True)
-        ],
+        "charts": [_chart(chart, svg, status.reconciliation) for chart, svg in zip(report.charts, svgs, strict=True)],
         "selected": count(status.selected),
         "groups": [{"group": group, "words": words, "devices": count(n)} for group, words, n in status.groups],
         "as_of": f"as of {status.as_of} · known by {contents.known_by(report)} · deadline {status.deadline_at}",
         "blocks": _table(contents.blocks(report)),
         "next": [_sentence(runs) for runs in contents.next_steps(report)],
         "tables": [_table(part(report)) for part in _PARTS],
-        "armed": {"what": contents.armed(report).what, "serials": [_text(str(row[0])) for row in contents.armed(report).rows]},
+        "armed": {
+            "what": contents.armed(report).what,
+            "serials": [_text(str(row[0])) for row in contents.armed(report).rows],
+        },
         "counted": _table(contents.states(report)),
         "method": [[term, _text(meaning)] for term, meaning in contents.method(report)],
         "foot": _text(f"osupdate-kit · rollout {status.rollout} · as of {status.as_of} · made by {report.made_by}"),
@@ -109,12 +117,24 @@ def _data(report: Report, svgs: Sequence[str]) -> dict[str, Any]:
 _PARTS = (contents.failures, contents.deferrals, contents.exceptions, contents.barred, contents.acts)
 
 
+def _chart(chart: Chart, svg: str, reconciliation: str) -> dict[str, Any]:
+    whole, note = contents.note(chart, reconciliation)
+    return {
+        "title": _text(chart.title),
+        "what": _text(chart.subtitle),
+        "whole": whole,
+        "note": [_text(line) for line in note.splitlines()],
+        "alternative": cut(chart.alternative),
+        "svg": svg,
+    }
+
+
 def _table(table: Table) -> dict[str, Any]:
     return {
         "name": table.name,
         "title": table.title,
         "what": table.what,
-        "columns": [{"head": column.head, "kind": column.kind.value} for column in table.columns],
+        "columns": [{"head": column.head, "kind": column.kind.value, "wide": column.wide} for column in table.columns],
         "rows": [[_cell(value) for value in row] for row in table.rows],
     }
 

@@ -7,15 +7,12 @@ each device is read anew while Excel and CSV are written.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from osupdate_kit.errors import ReportError
 from osupdate_kit.protocol.results import MEANINGS, FailureClass
 from osupdate_kit.rollout.eligibility import WORDS, Barrier
+from osupdate_kit.views.charts.chart import Chart
 from osupdate_kit.views.status import GROUPS, DeviceStatus, RolloutStatusView, count
-
-if TYPE_CHECKING:
-    from typing import Any as Chart
 
 Devices = Callable[[], Iterable[DeviceStatus]]  # all devices of the rollout, each call anew, of one snapshot
 
@@ -43,7 +40,7 @@ class Cause:
     meaning: str
     devices: int
     remedy: str
-    owner: str  # whose move it is
+    owner: str  # whose move it is; nobody's where nothing is to be done
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,7 +63,7 @@ class Report:
     made_by: str
     store: str  # its kind; never an address
     servers: tuple[str, ...]  # names in the settings
-    charts: tuple["Chart", ...]
+    charts: tuple[Chart, ...]
     failures: tuple[Cause, ...]
     barred: tuple[Cause, ...]
     deferrals: tuple[Deferral, ...]
@@ -91,7 +88,7 @@ def report_of(
     made_by: str,
     store: str,
     servers: Sequence[str],
-    charts: Sequence["Chart"] = (),
+    charts: Sequence[Chart] = (),
     acts: Sequence[Act] = (),
 ) -> Report:
     """One pass over `devices`. Raises ReportError if they do not add up to `status`."""
@@ -127,7 +124,9 @@ def report_of(
         barred=tuple(_barred(name, number) for name, number in barred.most_common()),
         deferrals=tuple(
             Deferral(*kind, number)
-            for kind, number in sorted(deferrals.items(), key=lambda item: (item[0][0], -1 if item[0][2] is None else item[0][2]))
+            for kind, number in sorted(
+                deferrals.items(), key=lambda item: (item[0][0], -1 if item[0][2] is None else item[0][2])
+            )
         ),
         exceptions=tuple(device for state in NEEDS_PERSON for device in exceptions[state])[:SHOWN],
         acts=tuple(acts),
@@ -164,12 +163,15 @@ _OWNERS = {
 
 
 def _failure(name: str, devices: int, remedy: str) -> Cause:
-    known = FailureClass(name) if name in set(FailureClass) else None
-    meaning = MEANINGS[known] if known else "The server refused the command."
-    return Cause(name=name, meaning=meaning, devices=devices, remedy=remedy, owner=_OWNERS.get(known, _TEAM))
+    """A class that no device knows is the server's: it refused the command."""
+    if name not in set(FailureClass):
+        meaning, owner = "The server refused the command.", _TEAM
+    else:
+        meaning, owner = MEANINGS[FailureClass(name)], _OWNERS.get(FailureClass(name), _TEAM)
+    return Cause(name=name, meaning=meaning, devices=devices, remedy=remedy, owner=owner)
 
 
 def _barred(name: str, devices: int) -> Cause:
     meaning, remedy = WORDS[Barrier(name)]
-    owner = "nobody" if name == Barrier.ALREADY_THERE else _TEAM
+    owner = "" if name == Barrier.ALREADY_THERE else _TEAM
     return Cause(name=name, meaning=f"{meaning[0].upper()}{meaning[1:]}.", devices=devices, remedy=remedy, owner=owner)

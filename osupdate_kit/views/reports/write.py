@@ -44,7 +44,10 @@ class Sink(Protocol):
 def write_report(
     report: Report, folder: Path, formats: Sequence[Format | str], *, progress: Progress = lambda what, share: None
 ) -> list[Path]:
-    """Write `rollout-7-2026-11-24.html` and its like, and name them. ReportError says what to do; nothing is left then."""
+    """Write `rollout-7-2026-11-24.html` and its like, and name them.
+
+    Raises ReportError, which says what to do; nothing is left or changed then.
+    """
     wanted = _formats(formats)
     if Format.XLSX in wanted and report.status.selected >= ROWS:
         raise ReportError(

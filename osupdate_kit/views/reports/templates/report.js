@@ -1,7 +1,7 @@
 // Draws the figures in the reader's colour scheme, light for print, and closes the tables that stand for them.
 (() => {
   const darkScheme = matchMedia("(prefers-color-scheme: dark)");
-  const PRINT_WIDTH = 680; // A4 between its margins, in CSS pixels
+  const PRINT = { width: 680, firstHeight: 250 }; // A4 between its margins, CSS pixels; the first page has much to hold
 
   const figures = [...document.querySelectorAll("figure[data-chart]")].map((element) => {
     const { light, dark } = JSON.parse(element.querySelector("script").textContent);
@@ -17,17 +17,19 @@
     return copy;
   }
 
-  function draw(theme, width) {
-    for (const { plot, ...themes } of figures) {
+  function draw(theme, size = () => ({ autosize: true })) {
+    figures.forEach(({ plot, ...themes }, place) => {
       const { data, layout } = structuredClone(themes[theme]);
-      Plotly.react(plot, data, { ...layout, width, autosize: !width }, { responsive: true, displayModeBar: false });
-    }
+      Plotly.react(plot, data, { ...layout, ...size(place, layout) }, { responsive: true, displayModeBar: false });
+    });
   }
 
   const onScreen = () => draw(darkScheme.matches ? "dark" : "light");
   onScreen();
   for (const { element } of figures) element.querySelector("details").open = false;
   darkScheme.addEventListener("change", onScreen);
-  addEventListener("beforeprint", () => draw("light", PRINT_WIDTH));
+  addEventListener("beforeprint", () =>
+    draw("light", (place, layout) => ({ width: PRINT.width, height: place ? layout.height : PRINT.firstHeight })),
+  );
   addEventListener("afterprint", onScreen);
 })();
