@@ -96,6 +96,11 @@ class Step(NamedTuple):
         return any(InstallAction(a).can_install for a in (self.action, self.returned) if a)
 
     @property
+    def is_install(self) -> bool:
+        """Is it the install step, or a first one that the device takes for it (a `Default` after the download)?"""
+        return self.installs and (self.role == INSTALL or InstallAction(self.returned or "Error").can_install)
+
+    @property
     def perhaps_sent(self) -> bool:
         return self.box in (Box.SENDING, Box.QUEUED)
 
@@ -217,6 +222,7 @@ class Facts(NamedTuple):
     progress: Moment = Moment()  # `at`: how far (a rank), `known_at`: since when
     contact_at: int = 0  # newest evidence from the device, our clock
     scanned_at: int = 0  # newest scan that macOS says it began
+    retried: Mapping[int, int] = MappingProxyType({})  # by rollout: steps up to this outbox row are no tries any more
 
     # --- read off ---
 
@@ -258,11 +264,8 @@ class Facts(NamedTuple):
 
     @property
     def accepted(self) -> bool:
-        """It has acknowledged an install step: never asked again, until the target shows or a person decides."""
-        return any(
-            s.answer == Answer.ACKNOWLEDGED and s.role == INSTALL and s.installs and not self._over(s)
-            for s in self.steps.values()
-        )
+        """It has acknowledged an install: never asked again, until the target shows or a person decides."""
+        return any(s.answer == Answer.ACKNOWLEDGED and s.is_install and not self._over(s) for s in self.steps.values())
 
     def _over(self, step: Step) -> bool:
         return step.dead or step.rollout in self.proven
@@ -288,7 +291,9 @@ class Facts(NamedTuple):
         return (step for step in self.steps.values() if step.rollout == rollout)
 
     def used_up(self, rollout: int, role: int, tries: int) -> bool:
-        mine = [step for step in self.of_rollout(rollout) if step.role == role and step.counts]
+        since = self.retried.get(rollout, 0)
+        of_role = [step for number, step in self.steps.items() if number > since and step.rollout == rollout]
+        mine = [step for step in of_role if step.role == role and step.counts]
         return len(mine) >= tries or any(step.lasting for step in mine)
 
     def knocked(self, gate: int) -> int:
@@ -321,6 +326,7 @@ class Facts(NamedTuple):
         cells[:3] = [dict(sorted(cell.items())) for cell in (self.steps, self.asked, self.answered)]
         cells[9] = sorted(self.proven)
         cells[17] = dict(sorted(self.failures.items()))
+        cells[21] = dict(sorted(self.retried.items()))
         return json.dumps(cells, separators=(",", ":"))
 
     @classmethod
@@ -350,6 +356,7 @@ class Facts(NamedTuple):
             Moment(*c[18]),
             c[19],
             c[20],
+            {int(k): v for k, v in c[21].items()},
         )
 
 
@@ -403,6 +410,9 @@ def fold(facts: Facts, event: RolloutEvent) -> Facts:
             foreign_at=max(facts.foreign_at, event.server_at),
             doubt=max(facts.doubt, Moment(event.server_at, event.recorded_at)),
         )
+    if kind is EventKind.RETRIED:
+        since = max(facts.retried.get(event.rollout, 0), event.outbox)
+        return facts._replace(retried={**facts.retried, event.rollout: since})
     of = event.evidence.get("of")
     if of == "push":
         return _fold_push(facts, event)

@@ -233,10 +233,13 @@ class Checks:
                 raise Broken("I1", f"{one.udid} is sent {one.command_uuid} while {one.open_uuid} is open")
 
     def _beyond_knowing(self, udid: str, uuid: str) -> bool:
-        """The model's own exception: an Error whose prompt stays open all the same can be seen by no query."""
-        story = self._of.truth.of(udid, What.ANSWERED, What.PROMPT)
-        words = [entry for entry in story if entry.command_uuid == uuid]
-        return self._specs[udid].behaviour.false_error and any(entry.detail == "Error" for entry in words)
+        """What no query shows: an Error whose prompt stays open all the same (the model's own exception); and a first
+        `Default` that meets a finished download and installs (its named hazard), on a device that reports otherwise."""
+        habits = self._specs[udid].behaviour
+        if habits.substitutes and "Default" in self._steps.get(uuid, ""):
+            return self._value("SELECT role FROM outbox WHERE command_uuid = :uuid", uuid=uuid) == 1
+        answers = [e.detail for e in self._of.truth.of(udid, What.ANSWERED) if e.command_uuid == uuid]
+        return habits.false_error and "Error" in answers
 
     def _proofs(self) -> None:
         """I6: *done* only if the device has, or had, the target."""

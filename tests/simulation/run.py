@@ -215,6 +215,7 @@ class Simulation:
         while self.clock.now() < story.ends_at:
             self._do_deeds()
             self._step(story.ends_at)
+        self._let_turn()
         self.checks.at_the_end()
 
     def _register(self) -> None:
@@ -379,6 +380,8 @@ class Simulation:
             self.say(f"  {name}: the store fails")
             self.checks.after_turn(name)
             done = False
+        except Broken:
+            raise
         except Exception as error:
             raise Broken("I9", f"{name} fails for everybody: {type(error).__name__}: {error}") from error
         if done:

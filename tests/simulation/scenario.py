@@ -110,7 +110,7 @@ def scenario(seed: int) -> Scenario:
         releases={platform: _releases(platform) for platform in _PRODUCTS},
         storage=storage,
         delete=storage == "pgsql" and luck.random() < 0.4,
-        census=luck.random() < 0.3,
+        census=luck.random() < 0.15,
         item=item,
         actions={
             Platform.MACOS: (_ACTIONS.INSTALL_ASAP,) if item else mac,
