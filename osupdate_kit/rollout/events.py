@@ -21,6 +21,7 @@ class EventKind(StrEnum):
     REFUSED = "refused"
     PUSHED = "pushed"
     ABANDONED = "abandoned"  # a person declared a step dead (audited)
+    RETRIED = "retried"  # a person gives a failed device its tries anew (audited)
 
     ANSWERED = "answered"  # the device's answer to a command of ours
     FOREIGN = "foreign"  # the device's answer to another party's update command

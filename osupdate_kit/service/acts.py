@@ -8,11 +8,13 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.ports import Clock
-from osupdate_kit.rollout.state import Facts
+from osupdate_kit.rollout.state import Facts, State
 from osupdate_kit.service.loop import withdraw
 from osupdate_kit.service.record import Plans, record
-from osupdate_kit.service.words import own_event
+from osupdate_kit.service.words import own_event, retried
 from osupdate_kit.stores.ledger import Act, Ledger, StoredRollout, Transaction
+
+CHUNK = 1000
 
 _FROM: Mapping[str, tuple[RolloutStatus, ...]] = {
     "pause": (RolloutStatus.RUNNING,),
@@ -20,6 +22,7 @@ _FROM: Mapping[str, tuple[RolloutStatus, ...]] = {
     "halt": (RolloutStatus.RUNNING, RolloutStatus.PAUSED),
     "cancel": (RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED),
     "abandon": tuple(RolloutStatus),
+    "retry": (RolloutStatus.RUNNING, RolloutStatus.PAUSED),
 }
 _TO = {
     "pause": RolloutStatus.PAUSED,
@@ -81,10 +84,29 @@ class Actor:
         tx.set_due([(rollout.id, key, now)])
         return len(rows)
 
+    def _retry(self, tx: Transaction, rollout: StoredRollout, act: Act, now: int) -> int:
+        """Give the failed devices their tries anew; `detail` names a cause, "" means all of them."""
+        failed = [
+            stored.journey.key
+            for stored, _ in tx.journeys(rollout.id)
+            if stored.journey.state == State.FAILED and act.detail in ("", stored.journey.failure)
+        ]
+        for start in range(0, len(failed), CHUNK):
+            keys = failed[start : start + CHUNK]
+            events = []
+            for key, device in tx.devices(keys).items():
+                steps = Facts.from_json(device.facts).steps
+                newest = max((n for n, step in steps.items() if step.rollout == rollout.id), default=0)
+                events.append(retried(key, rollout.id, newest, act.id, now))
+            record(tx, self.plans, events)
+            tx.set_due([(rollout.id, key, now) for key in keys])
+        return len(failed)
+
 
 _ACTS: Mapping[str, Callable[[Actor, Transaction, StoredRollout, Act, int], int]] = {
     **dict.fromkeys(_TO, Actor._change),
     "abandon": Actor._abandon,
+    "retry": Actor._retry,
 }
 
 

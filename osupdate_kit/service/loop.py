@@ -39,7 +39,7 @@ _QUERIES: Mapping[RequestType, Command] = {
 def gate_of(rollout: StoredRollout, plan: RolloutPlan, journey: StoredJourney, now: int, *, held: bool) -> Gate:
     """The window as this device may use it now: shut while paused, halted, held, or after the deadline.
 
-    Shut, too, in a time zone that is not known here. A resumed rollout knocks anew: its opening counts from the resumption.
+    Shut, too, in a time zone that is not known here. A resumed rollout knocks anew: its opening counts from then on.
     """
     if held or rollout.status is not RolloutStatus.RUNNING or now >= rollout.deadline_at or not journey.live:
         return Gate()

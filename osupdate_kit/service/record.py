@@ -8,6 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from osupdate_kit.errors import PlanError
 from osupdate_kit.fleet.devices import DeviceKey
@@ -93,14 +94,18 @@ def record(
     events: Sequence[RolloutEvent],
     *,
     devices: dict[DeviceKey, StoredDevice] | None = None,
+    raw: Mapping[str, bytes] = MappingProxyType({}),
+    at: int = 0,
 ) -> set[DeviceKey]:
     """Store the new ones among `events` and everything that follows from them; whose devices were touched and saved.
 
-    devices: rows the caller has loaded in this transaction, with inventory changes of its own.
+    devices: rows the caller has loaded in this transaction, with inventory changes of its own. raw: redacted bodies to
+    be kept beside their events, by digest, as of `at`.
     """
     new = tx.add_events(events) if events else []
     if not new:
         return set()
+    tx.add_raw([(event.seq, raw[event.digest]) for event in new if event.digest in raw], at=at)
     by_device: dict[DeviceKey, list[RolloutEvent]] = defaultdict(list)
     for event in new:
         by_device[event.key].append(event)

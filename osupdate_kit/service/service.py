@@ -15,6 +15,7 @@ from osupdate_kit.rollout.policy import Cadences
 from osupdate_kit.rollout.ports import Clock, CommandServer
 from osupdate_kit.service.acts import Actor
 from osupdate_kit.service.census import Census
+from osupdate_kit.service.keeping import Keeper
 from osupdate_kit.service.loop import Loop
 from osupdate_kit.service.record import Plans
 from osupdate_kit.service.sender import Sender
@@ -35,6 +36,7 @@ class Turns:
     actor: Actor
     loop: Loop
     census: Census
+    keeper: Keeper
     senders: Mapping[str, Sender]
 
     @classmethod
@@ -47,6 +49,7 @@ class Turns:
             Actor(ledger, clock, plans),
             Loop(ledger, clock, cadences, plans, limit=limit),
             Census(ledger, clock),
+            Keeper(ledger, clock),
             {server.name: Sender(ledger, server, clock, plans) for server in servers},
         )
 
@@ -56,6 +59,7 @@ class Turns:
         busy = bool(self.actor.turn()) or busy
         busy = bool(self.loop.turn()) or busy
         busy = bool(self.census.turn()) or busy
+        busy = bool(self.keeper.turn()) or busy
         for sender in self.senders.values():
             busy = bool(sender.turn()) or busy
         return busy
@@ -73,7 +77,7 @@ class Service:
         turns = self.turns
         jobs: dict[str, Callable[[], object]] = {
             "worker": turns.worker.turn,
-            "loop": lambda: turns.actor.turn() + turns.loop.turn() + turns.census.turn(),
+            "loop": lambda: turns.actor.turn() + turns.loop.turn() + turns.census.turn() + turns.keeper.turn(),
             **{f"sender {name}": sender.turn for name, sender in turns.senders.items()},
         }
         for name, turn in jobs.items():

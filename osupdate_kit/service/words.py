@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.commands import Command, request
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
@@ -42,6 +43,19 @@ def own_event(kind: EventKind, row: OutboxRow, now: int, *, server_at: int = 0, 
         outbox=row.id,
         command_uuid=row.command_uuid,
         evidence=words,
+    )
+
+
+def retried(key: DeviceKey, rollout: int, newest: int, act: int, now: int) -> RolloutEvent:
+    """A person's word that the steps up to the outbox row `newest` are no tries any more."""
+    return RolloutEvent(
+        key=key,
+        kind=EventKind.RETRIED,
+        at=now,
+        recorded_at=now,
+        digest=f"{EventKind.RETRIED.value}:{rollout}:{act}",
+        rollout=rollout,
+        outbox=newest,
     )
 
 

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 WHOLE_SECOND = 999_999  # a Date header is cut to seconds: what it dates happened no later than this much after it
 
+_KEPT = frozenset({EventKind.ANSWERED, EventKind.FOREIGN})  # whose bodies are kept for people to read
+
 _CHECKINS = {
     Topic.AUTHENTICATE: EventKind.AUTHENTICATED,
     Topic.TOKEN_UPDATE: EventKind.ENROLLED,
@@ -91,6 +93,7 @@ class Worker:
         wake = {event.key for event in events if event.kind is not EventKind.PUSHED}
         seen: dict[DeviceKey, int] = {}
         described: set[DeviceKey] = set()
+        raw: dict[str, bytes] = {}
         for read in reads:
             seen[read.key] = max(seen.get(read.key, 0), read.row.received_at)
             row = answered.get((read.key, read.event.command_uuid)) if read.result else None
@@ -102,10 +105,12 @@ class Worker:
             if event:
                 events.append(event)
                 wake.add(read.key)
-        saved = record(tx, self._plans, events, devices=devices)
+                if event.kind in _KEPT:
+                    raw[event.digest] = read.row.body
+        now = self._clock.now()
+        saved = record(tx, self._plans, events, devices=devices, raw=raw, at=now)
         tx.save_devices([devices[key] for key in described - saved])
         tx.seen(seen)
-        now = self._clock.now()
         tx.set_due(
             [(j.journey.rollout, key, now) for key in wake for j in journeys.get(key, ()) if j.due_at is not None]
         )

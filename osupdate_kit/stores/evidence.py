@@ -93,7 +93,7 @@ class Evidence(Session):
 
     def add_raw(self, rows: Sequence[tuple[int, bytes]], *, at: int) -> None:
         """Keep the redacted bodies that events were read from, compressed, by `seq`."""
-        self._each(_ADD_RAW, [(seq, zlib.compress(body), at) for seq, body in rows])
+        self._each(_ADD_RAW, [(seq, zlib.compress(body, 1), at) for seq, body in rows])
 
     def raw(self, seq: int) -> bytes | None:
         body = self._value(_RAW, seq)
