@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from osupdate_kit.views.page import tokens
 from osupdate_kit.views.template import Theme, template
 
-_SIGNS = {  # drawn, not typed: fonts differ, and some signs turn into emoji
-    "now": "M-4,4 L4,4 L0,-3 Z",
-    "deadline": "M0,6 L7,3 L0,0 Z",
-}
+_FLAG = "M0,6 L7,3 L0,0 Z"  # drawn, not typed: fonts differ, and some signs turn into emoji
 _DAY_MS = 86_400_000
 _TICKS_MS = tuple(hours * 3_600_000 for hours in (0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 672))
 _CHARACTER = 6.6  # pixels of a letter at 12 px, on average; labels are given room by it
@@ -105,12 +102,12 @@ class Canvas:
         for one, y in zip(ordered, places, strict=True):
             self.text(x, y, one.text, ink=one.ink, xshift=8)
 
-    def mark(self, x: float, kind: str, text: str, *, last: float) -> None:
-        """A firm instant (now, deadline): a thin line through the plot, its sign and word on the rail above."""
-        ink, left = self.ink(), x > last / 2
+    def mark(self, x: float, text: str, *, left: bool) -> None:
+        """A firm instant: a thin line through the plot, a flag and a word on the rail above, `left` of it or right."""
+        ink = self.ink()
         self.figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=1.02, yref="paper", line={"width": 1, "color": ink})
         self.figure.add_shape(
-            type="path", path=_SIGNS[kind], xref="x", yref="paper", xsizemode="pixel", ysizemode="pixel", xanchor=x,
+            type="path", path=_FLAG, xref="x", yref="paper", xsizemode="pixel", ysizemode="pixel", xanchor=x,
             yanchor=1.03, fillcolor=ink, line={"width": 1, "color": ink},
         )  # fmt: skip
         self.text(x, 1.03, text, yref="paper", yanchor="bottom", xanchor="right" if left else "left",
@@ -178,4 +175,4 @@ def short(number: int) -> str:
 
 def milliseconds(at: "pd.Series[Any]") -> NDArray[np.float64]:
     """Instants as plotly's date axes take them, in the fewest bytes."""
-    return at.dt.tz_convert(None).to_numpy("datetime64[ms]").astype(np.float64)
+    return np.asarray(at.dt.tz_convert(None), "datetime64[ms]").astype(np.float64)

@@ -7,7 +7,8 @@ from osupdate_kit.analysis.deferrals import COUNTED
 from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.views.charts.canvas import Canvas, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
-from osupdate_kit.views.charts.words import count, devices
+from osupdate_kit.views.charts.words import devices
+from osupdate_kit.views.status import count
 from osupdate_kit.views.template import bar, ramp
 
 _PIPS = 8  # more deferrals than this are written as numbers
@@ -51,7 +52,10 @@ def deferrals(frame: pd.DataFrame, subject: Subject) -> Chart:
         canvas.frame(left=room(names, 100) + 30, right=40, top=4, bottom=12)
         canvas.figure.update_xaxes(visible=False, range=[0, 1.5 * max([presumed, *(n for _, n, _ in rows)])])
         canvas.figure.update_yaxes(
-            autorange="reversed", showgrid=False, tickfont={"size": 14, "color": canvas.group("put_off")}
+            autorange="reversed",
+            showgrid=False,
+            tickfont={"size": 14, "color": canvas.group("put_off")},
+            ticklabelstandoff=6,
         )
 
     table = frame.rename(columns={"kind": "Kind", "used": "Used", "remaining": "Remaining", "devices": "Devices"})
@@ -106,7 +110,7 @@ def next_installs(frame: pd.DataFrame, subject: Subject) -> Chart:
             canvas.text(column, 1, f"<b>{count(number)}</b>", yref="paper", xanchor="center", yanchor="bottom")
         canvas.frame(left=64, right=24, top=24, bottom=32)
         canvas.figure.update_xaxes(showline=False, ticks="", type="category")
-        canvas.figure.update_yaxes(autorange="reversed", showgrid=False, type="category")
+        canvas.figure.update_yaxes(autorange="reversed", showgrid=False, type="category", ticklabelstandoff=6)
 
     shown = table.set_axis(nights, axis=1).rename_axis("Hour").reset_index()
     return chart(subject, **kind, title=title, note=note, table=shown, draw=draw, height=190 + 28 * len(table))
@@ -115,7 +119,8 @@ def next_installs(frame: pd.DataFrame, subject: Subject) -> Chart:
 def _finding(told: pd.DataFrame, counted: int, presumed: int) -> str:
     out = int(told.loc[told["remaining"] == 0, "devices"].sum())
     if out:
-        return f"{devices(out)} {'has' if out == 1 else 'have'} no deferral left, and installs next"
+        then = "has no deferral left: it installs next" if out == 1 else "have no deferral left: they install next"
+        return f"{devices(out)} {then}"
     if not counted:
         return f"{devices(presumed)} presumably {'puts' if presumed == 1 else 'put'} the update off; none tells a count"
     least = int(told["remaining"].min())

@@ -9,7 +9,8 @@ from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.protocol.results import MEANINGS, REMEDIES, FailureClass
 from osupdate_kit.views.charts.canvas import Canvas, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
-from osupdate_kit.views.charts.words import FEW, clean, count, devices, name, part_of, share
+from osupdate_kit.views.charts.words import FEW, clean, devices, name, part_of, share
+from osupdate_kit.views.status import count
 from osupdate_kit.views.template import bar
 
 _ROWS = 10
@@ -42,7 +43,7 @@ def failures(frame: pd.DataFrame, subject: Subject, *, remedies: Mapping[str, st
     if not total:
         words = "Failures and their remedies stand here as soon as there are any."
         return nothing(subject, **kind, title="No device has failed", words=words, note=note)
-    rows = [_cause(*row, remedies or {}) for row in frame[["failure", "text", "devices"]].itertuples(index=False)]
+    rows = [_cause(remedies or {}, *row) for row in frame[["failure", "text", "devices"]].itertuples(index=False)]
     shown, rest = rows[:_ROWS], rows[_ROWS:]
     if rest:
         shown.append((f"{len(rest)} further causes", "In the table.", sum(n for *_, n in rest)))
@@ -97,7 +98,7 @@ def failures_by(frame: pd.DataFrame, subject: Subject, *, dimension: str) -> Cha
         canvas.figure.update_xaxes(visible=False, range=[0, 1.45 * max(f for _, f, _ in rows)])
         canvas.figure.update_yaxes(
             range=[len(rows) - 0.4, -0.6], showgrid=False, tickvals=list(range(len(rows))), ticktext=names,
-            tickfont={"size": 12, "color": canvas.ink()},
+            tickfont={"size": 12, "color": canvas.ink()}, ticklabelstandoff=6,
         )  # fmt: skip
 
     table = frame.rename(columns={"group": what.capitalize(), "failed": "Failed", "tried": "Tried"})
@@ -105,7 +106,7 @@ def failures_by(frame: pd.DataFrame, subject: Subject, *, dimension: str) -> Cha
     return chart(subject, **kind, title=title, note=note, table=table, draw=draw, height=170 + 36 * len(rows))
 
 
-def _cause(failure: str, text: str, number: int, remedies: Mapping[str, str]) -> tuple[str, str, int]:
+def _cause(remedies: Mapping[str, str], failure: str, text: str, number: int) -> tuple[str, str, int]:
     """What is shown of a cause. One that is not in the catalogue is shown as received."""
     words, remedy = _WORDS.get(failure, (failure, "Look at the device."))
     return clean(text) or clean(words), clean(remedies.get(failure, remedy), 160), number
@@ -118,7 +119,7 @@ def _finding(rows: list[tuple[str, str, int]], total: int) -> str:
     two = number + rows[1][2]
     if number >= total / 2:
         return f"One cause makes {part_of(number, total)} failures: {_lower(top)}"
-    return f"Two causes of {len(rows)} make {part_of(two, total)} failures"
+    return f"Two of {len(rows)} causes make {part_of(two, total)} failures"
 
 
 def _lower(text: str) -> str:

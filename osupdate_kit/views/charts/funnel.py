@@ -8,14 +8,14 @@ from osupdate_kit.analysis.funnel import Stage
 from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.views.charts.canvas import Canvas
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
-from osupdate_kit.views.charts.words import are, count, label, share
+from osupdate_kit.views.charts.words import are, label, share
+from osupdate_kit.views.status import count
 
-_STOPPED = {  # of the devices that came to this stage and no further
-    Stage.SELECTED: "barred",
-    Stage.ELIGIBLE: "without a command yet",
-    Stage.SENT: "sent a command, and have not accepted it",
-    Stage.ACCEPTED: "accepted, and not known to have the download",
-    Stage.DOWNLOADED: "in possession of the download, and not done",
+_STOPPED = {  # what is said of one device, and of several, that came to this stage and no further
+    Stage.ELIGIBLE: ("has no command yet", "have no command yet"),
+    Stage.SENT: ("has not accepted the command", "have not accepted the command"),
+    Stage.ACCEPTED: ("has accepted, with no proof of the download", "have accepted, with no proof of the download"),
+    Stage.DOWNLOADED: ("has the download", "have the download"),
 }
 
 
@@ -50,7 +50,7 @@ def funnel(frame: pd.DataFrame, subject: Subject) -> Chart:
             canvas.text(-0.012, place, words, xref="paper", xanchor="right")
             why = _why(frame, stages[place - 1]) if place else ""
             canvas.text(before[place], place, why, size=11, ink=canvas.ink("ink2"), xshift=8)
-        canvas.frame(left=200, right=300, top=4, bottom=12)
+        canvas.frame(left=200, right=280, top=4, bottom=12)
         canvas.figure.update_layout(barmode="stack", bargap=0.25)
         canvas.figure.update_xaxes(visible=False, range=[0, total])
         canvas.figure.update_yaxes(
@@ -73,12 +73,13 @@ def _finding(stopped: dict[Stage, int], total: int) -> str:
         return f"All {count(total)} devices are done" if total > 1 else "The one device is done"
     if stopped[Stage.SELECTED] == total:
         return f"All {count(total)} devices are barred" if total > 1 else "The one device is barred"
-    most = max((stage for stage in _STOPPED if stage is not Stage.SELECTED), key=lambda stage: stopped[stage])
+    most = max(_STOPPED, key=lambda stage: stopped[stage])
     if not stopped[most]:
         return f"All devices that can update are done; {count(left)} {are(left)} barred"
+    one, several = _STOPPED[most]
     if total == 1:
-        return f"The one device is {_STOPPED[most]}"
-    return f"{count(stopped[most])} of the {count(left)} devices not done {are(stopped[most])} {_STOPPED[most]}"
+        return f"The one device {one}"
+    return f"{count(stopped[most])} of the {count(left)} devices not done {one if stopped[most] == 1 else several}"
 
 
 def _why(frame: pd.DataFrame, stage: Stage) -> str:

@@ -1,15 +1,17 @@
 """States over time, as areas or, of few devices, one strip each; and the devices done."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from textwrap import wrap
+from typing import Any
 
 import pandas as pd
 
 from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.views.charts.canvas import Canvas, Label, milliseconds, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
-from osupdate_kit.views.charts.words import are, count, devices, label, listed, name, part_of, reconciliation, share
+from osupdate_kit.views.charts.words import are, clean, devices, label, listed, name, part_of, reconciliation, share
 from osupdate_kit.views.page import tokens
+from osupdate_kit.views.status import count
 from osupdate_kit.views.template import area, bar
 
 THIN = 0.022  # a band below this share of the height is listed under the figure instead of labelled
@@ -68,7 +70,10 @@ def device_strips(spells: pd.DataFrame, devices: pd.DataFrame, subject: Subject)
     spells: `server`, `enrollment_id`, `serial`, `name`, `wave`, `state`, `since`, `until`. devices: `server`,
     `enrollment_id`, `state` as shown, which is the word at the right.
     """
-    kind = {"name": "device-strips", "subtitle": f"One strip per device, by wave and serial; {_about(subject)}"}
+    kind = {
+        "name": "device-strips",
+        "subtitle": f"One strip per device, states by evidence; at the right as of now. Of {_about(subject)}",
+    }
     if not len(devices):
         return nothing(subject, **kind, title=_NOBODY, words="Widen the selection of the plan.")
     keys = ["server", "enrollment_id"]
@@ -77,7 +82,9 @@ def device_strips(spells: pd.DataFrame, devices: pd.DataFrame, subject: Subject)
     at = [place[key] for key in spells[keys].itertuples(index=False, name=None)]
     strips = spells.assign(row=at, since_ms=milliseconds(spells["since"]), until_ms=milliseconds(spells["until"]))
     counts = {str(state): int(n) for state, n in rows["state"].value_counts().items()}
-    names = [name(device or serial) for device, serial in zip(rows["name"].fillna(""), rows["serial"], strict=True)]
+    names = [
+        clean(device) or clean(serial) for device, serial in zip(rows["name"].fillna(""), rows["serial"], strict=True)
+    ]
 
     def draw(canvas: Canvas) -> None:
         first, end = float(strips["since_ms"].min()), float(strips["until_ms"].max())
@@ -86,7 +93,7 @@ def device_strips(spells: pd.DataFrame, devices: pd.DataFrame, subject: Subject)
             style["marker"]["line"] = {"width": 0}
             canvas.figure.add_bar(
                 y=part["row"], base=part["since_ms"], x=part["until_ms"] - part["since_ms"], orientation="h",
-                width=0.62, **style, customdata=[names[row] for row in part["row"]],
+                width=0.62, **style, customdata=[name(names[row]) for row in part["row"]],
                 hovertemplate="<b>%{customdata}</b><br>%{fullData.name}<br>since %{base|%a %-d %b %H:%M} UTC"
                 "<extra></extra>",
             )  # fmt: skip
@@ -95,11 +102,15 @@ def device_strips(spells: pd.DataFrame, devices: pd.DataFrame, subject: Subject)
             canvas.figure.add_shape(type="rect", x0=first, x1=end, y0=row - 0.31, y1=row + 0.31,
                                     line={"width": 1, "color": canvas.ink("ink3")})  # fmt: skip
         ticks = [name(text, 22) for text in names]
-        canvas.frame(left=room(ticks), right=room(map(label, counts)), top=24, bottom=40)
+        canvas.frame(left=room(ticks), right=room(map(label, counts)), top=_rail(subject), bottom=40)
         canvas.time_axis(first, end)
         canvas.figure.update_layout(barmode="overlay")
         canvas.figure.update_yaxes(
-            tickvals=list(range(len(rows))), ticktext=ticks, range=[len(rows) - 0.4, -0.6], showgrid=False
+            tickvals=list(range(len(rows))),
+            ticktext=ticks,
+            range=[len(rows) - 0.4, -0.6],
+            showgrid=False,
+            ticklabelstandoff=6,
         )
         _deadline(canvas, subject, first, end)
 
@@ -153,7 +164,7 @@ def done_over_time(progress: pd.DataFrame, subject: Subject, *, goal: float | No
                                     line={"width": 1.5, "dash": "6px,4px", "color": canvas.ink("goal")})  # fmt: skip
             labels.append(Label(wanted, f"Goal <b>{count(wanted)}</b>", canvas.ink()))
         canvas.labels(x[-1], labels, 0, total, gap=0.07)
-        canvas.frame(left=58, right=room(one.text for one in labels), top=24, bottom=40)
+        canvas.frame(left=58, right=room(one.text for one in labels), top=8 + _rail(subject), bottom=40)
         canvas.time_axis(float(x[0]), float(x[-1]))
         canvas.count_axis(total)
         _deadline(canvas, subject, float(x[0]), float(x[-1]))
@@ -215,18 +226,22 @@ def _band_labels(canvas: Canvas, order: list[str], counts: Mapping[str, int]) ->
     return labels
 
 
-def _band(canvas: Canvas, state: str, x: object, y: object, subject: Subject, *, column: bool = False) -> None:
-    values = list(y)  # type: ignore[call-overload]
+def _band(canvas: Canvas, state: str, x: Any, y: Sequence[int], subject: Subject, *, column: bool = False) -> None:
     when = "now" if column else "%{x|%a %-d %b %H:%M} UTC"
     canvas.figure.add_scatter(
         x=x, y=y, stackgroup="now" if column else "states", **area(state, canvas.theme),
-        customdata=[share(number, subject.selected) for number in values],
+        customdata=[share(number, subject.selected) for number in y],
         hovertemplate=f"<b>%{{fullData.name}}</b><br>%{{y:,}} of {count(subject.selected)} selected (%{{customdata}})"
         f"<br>{when}<extra></extra>",
     )  # fmt: skip
 
 
+def _rail(subject: Subject) -> int:
+    """Pixels above the plot that the deadline's flag needs."""
+    return 20 if subject.started_at < subject.deadline_at <= subject.as_of else 0
+
+
 def _deadline(canvas: Canvas, subject: Subject, first: float, last: float) -> None:
-    at = subject.deadline_at / 1000
-    if first < at <= last:
-        canvas.mark(at, "deadline", "deadline", last=(first + last))
+    if _rail(subject):
+        at = subject.deadline_at / 1000
+        canvas.mark(at, "deadline", left=at > (first + last) / 2)

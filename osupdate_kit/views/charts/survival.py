@@ -5,10 +5,13 @@ import pandas as pd
 from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.views.charts.canvas import Canvas, Label, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
-from osupdate_kit.views.charts.words import count, name, share
+from osupdate_kit.views.charts.words import name, share
+from osupdate_kit.views.status import count
 from osupdate_kit.views.template import translucent
 
-_DASHES = ("solid", "longdash", "dash", "dot", "dashdot")
+_LINES = 4  # more cannot be told apart; the others stand in the table
+_DASHES = ("solid", "longdash", "dash", "dot")
+
 _TICKS = (1, 2, 3, 6, 12, 24, 48, 96, 168, 336)
 
 
@@ -26,6 +29,7 @@ def time_to_update(frame: pd.DataFrame, subject: Subject, *, by: str = "wave") -
         return nothing(subject, **kind, title="No device can be updated", words=words)
     groups = {str(group): part for group, part in frame.groupby("group")}
     order = sorted(groups, key=lambda group: -int(groups[group]["at_risk"].iloc[0]))
+    drawn = order[:_LINES]
     sizes = {group: int(part["at_risk"].iloc[0]) for group, part in groups.items()}
     halves = {group: half for group in order if (half := _half(groups[group])) is not None}
     last = int(frame["hours"].max())
@@ -35,19 +39,23 @@ def time_to_update(frame: pd.DataFrame, subject: Subject, *, by: str = "wave") -
         "Whoever is not done, whatever became of it, counts as waiting until now. ● half of the group is done"
     )
 
+    if len(order) > _LINES:
+        note += f"\nDrawn are the {_LINES} largest of {len(order)} groups; the table has all"
+
     def draw(canvas: Canvas) -> None:
         labels = []
         series = canvas.ramp("series")
-        for place, group in enumerate(order):
-            part, colour = groups[group], series[min(place, len(series) - 1)]
-            _line(canvas, part, colour, _DASHES[min(place, len(_DASHES) - 1)], name(group) or "not known", sizes[group])
+        for group, colour, dash in zip(drawn, series, _DASHES, strict=False):
+            part = groups[group]
+            _line(canvas, part, colour, dash, name(group) or "not known", sizes[group])
             end = float(part["share"].iloc[-1])
             words = f"{name(group, 24) or 'not known'} <b>{share(end, 1)}</b> of {count(sizes[group])}"
             labels.append(Label(end, words, canvas.ink()))
-        for group, half in halves.items():
-            colour = series[min(order.index(group), len(series) - 1)]
+        for group, colour in zip(drawn, series, strict=False):
+            if group not in halves:
+                continue
             canvas.figure.add_scatter(
-                x=[half], y=[0.5], mode="markers", hoverinfo="skip",
+                x=[halves[group]], y=[0.5], mode="markers", hoverinfo="skip",
                 marker={"size": 9, "color": colour, "line": {"width": 1.5, "color": canvas.ink("surface")}},
             )  # fmt: skip
         canvas.labels(last, labels, 0, 1, gap=0.07)

@@ -7,7 +7,8 @@ from osupdate_kit.errors import ProtocolError
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.views.charts.canvas import Canvas, Label, milliseconds, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
-from osupdate_kit.views.charts.words import count, name, part_of, share
+from osupdate_kit.views.charts.words import name, part_of, share
+from osupdate_kit.views.status import count
 
 _OLDER = 4  # bands of single versions below the target; what is older still is one band
 _REST, _NONE = "older", "not reported"
@@ -25,7 +26,8 @@ def adoption(frame: pd.DataFrame, subject: Subject) -> Chart:
     wide = frame.pivot(index="at", columns="os_version", values="devices")
     bands = _bands(wide, subject)
     total = subject.selected
-    safe = sum(values for (_, kind_of), values in bands.items() if kind_of in ("target", "newer"))
+    there = {name: values for (name, which), values in bands.items() if which in ("target", "newer")}
+    safe = pd.DataFrame(there, index=wide.index).sum(axis=1)
     note = f"{count(total)} selected at every instant; versions as reported: those of the plan, then the newest since"
 
     def draw(canvas: Canvas) -> None:
@@ -47,7 +49,7 @@ def adoption(frame: pd.DataFrame, subject: Subject) -> Chart:
             last = int(values.iloc[-1])
             if last:
                 labels.append(
-                    Label(base + last / 2, f"{version} <b>{count(last)}</b> {share(last, total)}", canvas.ink())
+                    Label(base + last / 2, f"{version} <b>{count(last)}</b> · {share(last, total)}", canvas.ink())
                 )
             base += last
         canvas.labels(x[-1], labels, 0, total)
@@ -57,13 +59,13 @@ def adoption(frame: pd.DataFrame, subject: Subject) -> Chart:
 
     table = wide.rename(columns=lambda version: name(str(version)) or _NONE).reset_index()
     return chart(
-        subject, **kind, title=_finding(safe, subject) if len(bands) else "", note=note, draw=draw,
+        subject, **kind, title=_finding(safe, subject), note=note, draw=draw,
         table=table.rename(columns={"at": "At (UTC)"}), height=420,
     )  # fmt: skip
 
 
-def _finding(safe: "pd.Series[int] | int", subject: Subject) -> str:
-    first, last = (0, 0) if isinstance(safe, int) else (int(safe.iloc[0]), int(safe.iloc[-1]))
+def _finding(safe: "pd.Series[int]", subject: Subject) -> str:
+    first, last = int(safe.iloc[0]), int(safe.iloc[-1])
     total, target = subject.selected, subject.target
     if total == 1:
         return f"The one device {'reports' if last else 'does not report'} {target} or newer"

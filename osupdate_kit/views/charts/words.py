@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.views.page import tokens
@@ -70,4 +71,8 @@ def reconciliation(counts: Mapping[str, int]) -> str:
 def stamp(subject: Subject) -> str:
     """`as of …`, and `known by …` where that differs."""
     text = f"as of {moment(subject.as_of)}"
-    return text if subject.known_by == subject.as_of else f"{text} · known by {moment(subject.known_by)}"
+    if subject.known_by == subject.as_of:
+        return text
+    when, known = (datetime.fromtimestamp(at / 1e6, UTC) for at in (subject.as_of, subject.known_by))
+    later = f"{known:%H:%M:%S}" if when.date() == known.date() else moment(subject.known_by)
+    return f"{text} · known by {later}"
