@@ -53,7 +53,8 @@ class StateColumn:
     @property
     def barred(self) -> Mask:
         """Which rows can't be selected."""
-        return np.asarray(self._why >= 0)
+        barred: Mask = self._why >= 0
+        return barred
 
     @property
     def codes(self) -> NDArray[np.int8]:
