@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from osupdate_kit.rollout.eligibility import Barrier
-from osupdate_kit.views.charts.chart import Chart
+from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.reports import Act, Report, report_of
 from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, iso, moment, summary
 

@@ -1,5 +1,6 @@
 """What a report says, once for all formats: its sentences, and its tables as plain values."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
-from osupdate_kit.views.charts.chart import Chart
+from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.charts.words import FEW, devices, label, share
 from osupdate_kit.views.reports.value import PUT_OFF, SHOWN, Cause, Report
 from osupdate_kit.views.status import GROUPS, DeviceStatus, count, moment
@@ -84,7 +85,7 @@ def lead(report: Report) -> tuple[Sentence, ...]:
         _sentence(
             "",
             f"{count(done)} of {count(status.selected)}",
-            f" devices{_in_brackets(done, status.selected)} are proved to run {status.target}: they said so themselves.",
+            f" devices{_share(done, status.selected)} are proved to run {status.target}; they said so themselves.",
         ),
         _sentence("", count(sum(moving.values())), f" are on their way{f' ({parts})' if parts else ''}."),
         _sentence(
@@ -155,7 +156,7 @@ def summary(report: Report) -> Table:
         ("Plan", status.name),
         ("Target", status.target),
         ("Status", status.status),
-        ("Selected", status.selected),
+        ("Devices", status.selected),
         ("Need a person", report.needs_person),
         ("Armed", len(status.armed)),
         ("As of (UTC)", utc(report.at)),
@@ -298,9 +299,10 @@ def note(chart: Chart, reconciliation: str) -> tuple[bool, str]:
     return rest != chart.note, rest.strip()
 
 
-def chart_table(chart: Chart) -> Table:
-    """A chart's own table: numbers to the right, times as times."""
+def chart_table(chart: Chart, *, rows: int = 0) -> Table:
+    """A chart's own table: numbers to the right, times as times. rows: every so many-th row, so that no more are left."""
     frame = chart.table
+    step = math.ceil(len(frame) / rows) if rows and len(frame) else 1
     kinds = [
         Kind.NUMBER if is_numeric_dtype(kind) else Kind.MOMENT if is_datetime64_any_dtype(kind) else Kind.TEXT
         for kind in frame.dtypes
@@ -310,7 +312,8 @@ def chart_table(chart: Chart) -> Table:
         title=chart.title,
         what=chart.subtitle,
         columns=tuple(Column(str(head), kind) for head, kind in zip(frame.columns, kinds, strict=True)),
-        rows=tuple(tuple(_from_frame(cell) for cell in row) for row in frame.itertuples(index=False)),
+        rows=tuple(tuple(_from_frame(cell) for cell in row) for row in frame.iloc[::-step][::-1].itertuples(index=False)),
+        of=len(frame),
     )
 
 
@@ -361,7 +364,7 @@ def known_by(report: Report) -> str:
     return f"{known:%H:%M:%S}" if known.date() == at.date() else moment(report.known_at)
 
 
-def _in_brackets(part: int, whole: int) -> str:
+def _share(part: int, whole: int) -> str:
     """A share of few says little."""
     return f" ({share(part, whole)})" if whole >= FEW else ""
 

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from osupdate_kit.views.charts.chart import Chart
+from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.page import tokens
 from osupdate_kit.views.reports import contents
 from osupdate_kit.views.reports.signs import sign
@@ -24,6 +24,7 @@ from osupdate_kit.views.reports.text import cut, shown
 from osupdate_kit.views.reports.value import Report
 from osupdate_kit.views.status import count
 
+_TABLE_ROWS = 48  # of a chart's table; curves are thinned to it
 _EMPTY = ""  # plotly adds one empty style element and fills it by script
 _UNASKED = re.compile(
     r'getElementById\("([0-9a-f]{64})"\)'
@@ -60,7 +61,7 @@ class _Figure:
     def __init__(self, chart: Chart, reconciliation: str) -> None:
         self.chart = chart
         self.whole, self.note = contents.note(chart, reconciliation)
-        self.table = contents.chart_table(chart)
+        self.table = contents.chart_table(chart, rows=_TABLE_ROWS)
         light, dark = (_plain(chart.figure(theme, bare=True)) for theme in ("light", "dark"))
         # Inside a script element nothing but "<" can end it or begin markup.
         text = json.dumps({"light": light, "dark": list(_differences(light, dark))}, separators=(",", ":"))
@@ -93,7 +94,13 @@ def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
         sums = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts)
         return " ".join(f"'sha256-{one}'" for one in sums) or "'none'"
 
-    parts = ("default-src 'none'", f"script-src {hashes(scripts)}", f"style-src {hashes(styles)}", "base-uri 'none'")
+    parts = (
+        "default-src 'none'",
+        f"script-src {hashes(scripts)}",
+        f"style-src {hashes(styles)}",
+        "style-src-attr 'unsafe-inline'",  # plotly sets bold and small pieces of its labels so
+        "base-uri 'none'",
+    )
     return "; ".join(parts)
 
 

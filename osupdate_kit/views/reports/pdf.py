@@ -19,7 +19,7 @@ import typst
 from choreographer.browsers.chromium import Chromium
 
 from osupdate_kit.errors import ReportError
-from osupdate_kit.views.charts.chart import Chart
+from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.page import tokens
 from osupdate_kit.views.reports import contents
 from osupdate_kit.views.reports.contents import Cell, Sentence, Table
@@ -30,7 +30,7 @@ from osupdate_kit.views.status import count
 from osupdate_kit.views.template import for_print
 
 _WIDTH = 720  # of a chart, CSS pixels: the page between its margins, so that its text has the size of the page's
-_FIRST_HEIGHT = 300  # of the first one: its page has room for no more
+_FIRST_HEIGHT = 340  # of the first one: its page has room for no more
 _FONT = "Inter, Liberation Sans, sans-serif"  # typst has the first; Chromium measures with what there is
 _DRAWN_WITHIN_SECONDS = 120
 _LONG_WORD = re.compile(r"\S{18}(?=\S)")

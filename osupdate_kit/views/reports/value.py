@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from osupdate_kit.errors import ReportError
 from osupdate_kit.protocol.results import MEANINGS, FailureClass
 from osupdate_kit.rollout.eligibility import WORDS, Barrier
-from osupdate_kit.views.charts.chart import Chart
+from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.status import GROUPS, DeviceStatus, RolloutStatusView, count
 
 Devices = Callable[[], Iterable[DeviceStatus]]  # all devices of the rollout, each call anew, of one snapshot

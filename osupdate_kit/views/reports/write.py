@@ -91,7 +91,9 @@ def _write_data(report: Report, place: Path, wanted: Sequence[Format], progress:
         if Format.XLSX in wanted:
             sinks.append(ExcelFile(place.with_suffix(".xlsx")))
         if Format.CSV in wanted:
-            sinks.append(CsvFiles(place))
+            sinks.append(files := CsvFiles(place))
+            for chart in report.charts:
+                _whole(files, contents.chart_table(chart), f"chart-{chart.name}")
         for sink in sinks:
             stack.callback(sink.close)
             for table in (contents.summary(report), contents.states(report)):
@@ -124,7 +126,8 @@ def _write_devices(report: Report, sinks: Sequence[Sink], progress: Progress) ->
     progress("Devices", 1)
 
 
-def _whole(sink: Sink, table: Table) -> None:
-    sink.begin(table.name, table.columns)
+def _whole(sink: Sink, table: Table, name: str = "") -> None:
+    name = name or table.name
+    sink.begin(name, table.columns)
     for row in table.rows:
-        sink.add(table.name, row)
+        sink.add(name, row)

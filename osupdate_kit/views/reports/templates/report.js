@@ -1,7 +1,7 @@
 // Draws the figures in the reader's colour scheme, light for print, and closes the tables that stand for them.
 (() => {
   const darkScheme = matchMedia("(prefers-color-scheme: dark)");
-  const PRINT = { width: 680, firstHeight: 250 }; // A4 between its margins, CSS pixels; the first page has much to hold
+  const PRINT = { width: 680, firstHeight: 300 }; // A4 between its margins, CSS pixels; the first page has much to hold
 
   const figures = [...document.querySelectorAll("figure[data-chart]")].map((element) => {
     const { light, dark } = JSON.parse(element.querySelector("script").textContent);
