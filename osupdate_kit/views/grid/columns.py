@@ -45,6 +45,7 @@ LABELS: Mapping[str, str] = {
     "build_version": "Build",
     "last_seen_at": "Seen",
 }
+ABBREVIATIONS = {word.lower(): word for word in ("GB", "MB", "ID", "IP", "OS", "UDID", "MDM", "VIP")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +328,10 @@ def kind_of(values: "pd.Series[Any]") -> Kind:
 
 
 def label_of(name: str) -> str:
-    return LABELS.get(name) or name.replace("_", " ").strip().capitalize()
+    """`free_gb` → `Free GB`"""
+    words = [ABBREVIATIONS.get(word.lower(), word) for word in name.split("_")]
+    label = " ".join(words).strip()
+    return LABELS.get(name) or label[:1].upper() + label[1:]
 
 
 def texts(values: "pd.Series[Any]") -> pa.Array:

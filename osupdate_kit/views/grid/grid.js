@@ -14,11 +14,12 @@ const REGRESSED = 2;
 const PICKED = 1;
 const BARRED = 2;
 
+// Width of a column: at least so many pixels, and its part of what is left; by kind, and by name where that says more.
 const WIDTHS = {
-  text: "minmax(132px, 1.2fr)", choice: "minmax(104px, 1fr)", version: "112px", flag: "104px", number: "88px",
-  moment: "104px", state: "minmax(232px, 1.5fr)",
+  text: [128, 1], choice: [96, 0.6], version: [92, 0.2], flag: [88, 0], number: [76, 0], moment: [76, 0.1], state: [212, 1.2],
 };
-const WIDTH_OF = { name: "minmax(168px, 1.5fr)", serial: "136px", platform: "96px", site: "minmax(96px, .8fr)", ring: "88px" };
+const WIDTH_OF = { name: [144, 1.4], serial: [120, 0.1], model: [136, 1], platform: [88, 0.1], site: [84, 0.5], ring: [80, 0.1] };
+const MARK = 36;
 
 // --- small makers ---
 
@@ -163,7 +164,8 @@ class GridView {
   rebuild() {
     this.columns = this.model.get("columns");
     const widths = this.columns.map((column) => WIDTH_OF[column.name] ?? WIDTHS[column.kind]);
-    this.root.style.setProperty("--columns", `36px ${widths.join(" ")}`);
+    this.root.style.setProperty("--columns", `${MARK}px ${widths.map(([least, part]) => `minmax(${least}px, ${part}fr)`).join(" ")}`);
+    this.root.style.setProperty("--least", `${widths.reduce((sum, [least]) => sum + least, MARK)}px`);
     this.root.style.setProperty("--visible", this.model.get("height"));
     this.port.setAttribute("aria-colcount", this.columns.length + 1);
     const head = make("div", "row head", "", { role: "row", "aria-rowindex": 1 });
@@ -472,7 +474,7 @@ class GridView {
   hovered(target) {
     const cell = target.closest(".device > div");
     const text = cell?.querySelector("bdi");
-    if (text && !Array.isArray(this.page?.cells[0]?.[0]) && cell.scrollWidth > cell.clientWidth) cell.title = text.textContent;
+    if (text && !cell.title && cell.scrollWidth > cell.clientWidth) cell.title = text.textContent;
   }
 
   // --- moving and picking ---
@@ -526,7 +528,7 @@ class GridView {
     const box = cell.getBoundingClientRect();
     const port = this.port.getBoundingClientRect();
     if (box.right > port.right) this.port.scrollLeft += box.right - port.right + 16;
-    else if (box.left < port.left + 36) this.port.scrollLeft -= port.left + 36 - box.left;
+    else if (this.at.column > 1) this.port.scrollLeft -= Math.max(0, this.rows.children[0].children[1].getBoundingClientRect().right - box.left);
   }
 
   clicked(event) {
@@ -669,7 +671,7 @@ class GridView {
     input.value = parts.text ?? "";
     const whole = make("input", "", "", { type: "checkbox" });
     whole.checked = parts.whole ?? false;
-    const label = make("label", "choice");
+    const label = make("label", "option");
     label.append(whole, make("span", "", "the whole text, not a part of it"));
     const act = () => apply({ text: input.value, whole: whole.checked });
     input.addEventListener("input", () => this.later(act));
@@ -713,7 +715,7 @@ class GridView {
       if (message.column !== name) return;
       const focused = list.contains(document.activeElement) ? document.activeElement.dataset.value : null;
       list.replaceChildren(...message.choices.map(([value, label, devices]) => {
-        const line = make("label", "choice");
+        const line = make("label", "option");
         const box = make("input", "", "", { type: "checkbox" });
         box.checked = chosen.has(value);
         box.dataset.value = String(value);

@@ -71,7 +71,8 @@ class StateColumn:
     def has(self, text: str) -> Mask:
         labels = [text in _label(state).lower() for state in STATES]
         reasons = [text in reason.lower() for reason in self._reasons]
-        return np.array([*labels, False])[self.codes] | np.array([*reasons, False])[self._why]
+        found: Mask = np.array([*labels, False])[self.codes] | np.array([*reasons, False])[self._why]
+        return found
 
     def choices(self, among: Mask) -> list[Choice]:
         counts = np.bincount(self.codes[among].astype(np.int16) + 1, minlength=len(STATES) + 1)

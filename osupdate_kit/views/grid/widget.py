@@ -6,7 +6,7 @@ the grid's own thread, Python's calls in the caller's; one lock keeps them apart
 
 import logging
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -127,7 +127,7 @@ class DeviceGrid(anywidget.AnyWidget):
         self._spot: _Spot | None = None
         self._windows: dict[str, tuple[int, int]] = {}
         self._newest: dict[str, int] = {}
-        self._changed: set[int] = set()
+        self._changed: list[Rows] = []
         self._note = self._trouble = ""
         self._unmatched: tuple[str, ...] = ()
         self._as_of = microseconds(as_of) if as_of else 0
@@ -246,15 +246,15 @@ class DeviceGrid(anywidget.AnyWidget):
         Rows keep their place until people sort or filter anew.
         """
         with self._lock:
-            self._changed.update(self._take_states(states).tolist())
-            changed = len(self._changed)
+            rows = self._take_states(states)
+            self._changed.append(rows)
             self._live, self._trouble = True, ""
             if as_of:
                 self._as_of = microseconds(as_of)
             touched = {*self._filters.columns, *(order.column for order in self._filters.orders)}
-            self._stale = self._stale or (bool(changed) and "state" in touched)
+            self._stale = self._stale or (rows.size > 0 and "state" in touched)
         self._worker.want_flush()
-        return changed
+        return int(rows.size)
 
     def trouble(self, words: str) -> None:
         """Say what failed; what is on the screen stays. Lifted by the next news or by `trouble("")`."""
@@ -277,16 +277,17 @@ class DeviceGrid(anywidget.AnyWidget):
     # --- what is shown ---
 
     @contextmanager
-    def _changing(self) -> Any:
+    def _changing(self) -> Iterator[None]:
         """Around a change of filter or selection: counts and rows are sent once, at its end."""
         with self._lock:
             self._note = ""
             before = self._picks.rows
             yield
-            if self._picks.rows is not before:
-                self.revision += 1
             self._tell()
             self._send_pages()
+            changed = self._picks.rows is not before
+        if changed:
+            self.revision += 1  # outside the lock: who observes it may wait for another thread
 
     def _narrow(self, filters: Filters) -> None:
         """Show by these filters from now on; SelectionError if there is no such column to order by."""
@@ -411,7 +412,7 @@ class DeviceGrid(anywidget.AnyWidget):
     def _flush(self) -> None:
         """Send the cells on screen that changed, and the moment of the news."""
         with self._lock:
-            changed, self._changed = np.fromiter(self._changed, np.int64, len(self._changed)), set()
+            changed, self._changed = np.concatenate([np.zeros(0, np.int64), *self._changed]), []
             for view, (start, size) in self._windows.items():
                 rows = self._view[start : start + size]
                 places = np.flatnonzero(np.isin(rows, changed))
