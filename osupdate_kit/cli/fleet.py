@@ -57,7 +57,7 @@ def sync(
     """Take devices from a list or from NanoMDM's database; the running service then asks them what they are."""
     common: Common = context.obj
     with common.kit() as kit:
-        found = kit.sync(source, server or _only(list(kit.servers)), ask=ask)
+        found = kit.sync(source, server, ask=ask)
     for words in found.remarks:
         remark(words)
     if as_json:
@@ -93,12 +93,3 @@ def list_devices(
     shown = ("serial", "name", "platform", "os_version", "supervised", "site", "ring", "server")
     table("", shown, [[row[column] for column in shown] for row in rows])
     say(f"{len(rows):,} devices.")
-
-
-def _only(servers: list[str]) -> str:
-    if len(servers) == 1:
-        return servers[0]
-    raise SettingsError(
-        f"The settings name {len(servers)} servers.",
-        remedy=f"Choose one with --server: {', '.join(servers)}." if servers else "Add [servers.NAME] to the settings.",
-    )

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +13,9 @@ from osupdate_kit.cli.fleet import AsJson
 from osupdate_kit.errors import PlanError
 from osupdate_kit.feeds.inventory import read_list
 from osupdate_kit.kit import Draft, Kit
-from osupdate_kit.protocol.terms import Priority
-from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.journey import RolloutStatus
-from osupdate_kit.rollout.plan import RolloutPlan, Target, Window, parse_actions
-from osupdate_kit.rollout.policy import DAY, HOUR
 from osupdate_kit.rollout.state import ATTENTION, ENDS
-from osupdate_kit.views.status import STATES, RolloutStatusView, iso, moment
+from osupdate_kit.views.status import STATES, RolloutStatusView, iso
 
 plan = typer.Typer(no_args_is_help=True, help="Plans: who takes which version, how, and by when.")
 rollout = typer.Typer(no_args_is_help=True, help="Rollouts: begun plans.")
@@ -58,7 +53,7 @@ def create(
         list[str] | None, typer.Option(help="PLATFORM=ACTION or PLATFORM=FIRST+SECOND; repeatable.")
     ] = None,
     max_user_deferrals: Annotated[int | None, typer.Option(help="macOS, with InstallLater.")] = None,
-    priority: Annotated[Priority | None, typer.Option(help="macOS, within a major version.")] = None,
+    priority: Annotated[str, typer.Option(help="Low or High: macOS, within a major version.")] = "",
     tries: Annotated[int, typer.Option(help="How often each step is tried.")] = 3,
     window: Annotated[str, typer.Option(help="Device-local hours for installs, such as 20:00-05:00.")] = "",
     time_zone: Annotated[str, typer.Option(help="Of devices that name none.")] = "",
@@ -68,28 +63,24 @@ def create(
 ) -> None:
     """Judge every chosen device, keep plan and membership in the store, and write the plan's YAML. Nothing is sent."""
     common: Common = context.obj
-    if bool(target) == bool(product_key):
-        raise PlanError("A plan has one target.", remedy="Give --target 18.7.2, or --product-key for a macOS item.")
     with common.kit() as kit:
-        now = kit.clock.now()
         wanted = _wanted(serials) if serials else ()
-        made = RolloutPlan(
-            name=name or f"{target or product_key} by {moment(_deadline(deadline, now))}",
-            author=kit.who,
-            created_at=now,
-            target=Target(
-                version=OSVersion.parse(target) if target else None, build=build, extra=extra, product_key=product_key
-            ),
-            deadline_at=_deadline(deadline, now),
+        draft = kit.plan(
+            kit.select(where=where, wanted=wanted),
+            target=target,
+            build=build,
+            extra=extra,
+            product_key=product_key,
             where=where,
-            actions=parse_actions(action or ()),
+            actions=action or (),
             max_user_deferrals=max_user_deferrals,
             priority=priority,
             tries=tries,
-            window=_window(window),
+            window=window,
             time_zone=time_zone,
+            deadline=deadline,
+            name=name,
         )
-        draft = kit.draft(kit.select(where=where, wanted=wanted), made)
         yaml = kit.save(draft)
     _write(output, yaml)
     _show(draft, as_json=as_json)
@@ -140,31 +131,6 @@ def _wanted(path: Path) -> Collection[str]:
     return {row.enrollment_id or row.udid or row.serial for row in found.rows}
 
 
-def _deadline(text: str, now: int) -> int:
-    units = {"d": DAY, "h": HOUR}
-    if text[-1:] in units and text[:-1].isdigit():
-        return now + int(text[:-1]) * units[text[-1]]
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise PlanError(
-            f"{text!r} is no deadline.", remedy="Write 14d, 36h, or 2026-12-04T18:00+01:00 with its offset."
-        )
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def _window(text: str) -> Window:
-    if not text:
-        return Window()
-    try:
-        opens, closes = (datetime.strptime(part.strip(), "%H:%M").time() for part in text.split("-"))
-    except ValueError:
-        raise PlanError(f"{text!r} is no window.", remedy="Write 20:00-05:00, in the devices' own time.") from None
-    return Window(opens=opens, closes=closes)
-
-
 def _read(file: Path) -> str:
     try:
         return file.read_text("utf-8")
@@ -204,7 +170,7 @@ def start(
                 f"Not begun: {draft.by_command:,} devices would be sent ScheduleOSUpdate, and restart.",
                 remedy="Say --yes if that is what you want.",
             )
-        number = kit.start(yaml)
+        number = kit.start(yaml).id
         if not as_json:
             say(f"Rollout {number} has begun: {draft.by_command:,} devices by command.")
         if not kit.is_served():

@@ -67,7 +67,7 @@ def demo(
                     target=Target(version=OSVersion.parse(version)),
                     deadline_at=kit.clock.now() + 14 * DAY,
                 )
-                started.append((version, kit.start(kit.save(kit.draft(chosen, plan)))))
+                started.append((version, kit.start(kit.draft(chosen, plan)).id))
         progress.update(task, description=f"{days:g} days of {len(started)} rollouts")
         rehearsal.run(days, progress=lambda share: progress.update(task, completed=1 + share * days))
     found = [kit.status(number) for _, number in started]

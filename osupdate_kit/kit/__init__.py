@@ -2,22 +2,23 @@
 
 import getpass
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from osupdate_kit.errors import PlanError, RolloutError, SettingsError
-from osupdate_kit.feeds.inventory import InventoryRow, read_list, read_nanomdm_database
+from osupdate_kit.feeds.inventory import InventoryRow, read_list, read_nanomdm_database, read_rows
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.fleet.selection import Selection, select
 from osupdate_kit.kit import status as _status
-from osupdate_kit.kit.plans import Draft, draft
+from osupdate_kit.kit.plans import Draft, draft, plan_of
+from osupdate_kit.kit.rollouts import Rollout
 from osupdate_kit.kit.servers import Servers
 from osupdate_kit.rollout.plan import RolloutPlan
-from osupdate_kit.rollout.policy import Cadences
+from osupdate_kit.rollout.policy import DAY, Cadences
 from osupdate_kit.rollout.ports import Clock, CommandServer, ServerCheck
-from osupdate_kit.rollout.state import ATTENTION, ENDS
 from osupdate_kit.service.acts import check
 from osupdate_kit.service.clock import open_clock
 from osupdate_kit.service.service import Turns
@@ -26,7 +27,10 @@ from osupdate_kit.settings import Settings
 from osupdate_kit.stores.ledger import Ledger, StoredRollout, Transaction
 from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, iso
 
-__all__ = ["Draft", "Kit", "Sync"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Draft", "Kit", "Rollout", "Sync"]
 
 CHUNK = 5_000
 T = TypeVar("T")
@@ -41,6 +45,12 @@ class Sync:
     known: int
     asked: int  # woken and asked for their version, at a bounded rate
     remarks: tuple[str, ...]  # rows that could not be used, and why
+
+    def _repr_html_(self) -> str:
+        remarks = "".join(f"<li>{escape(remark)}</li>" for remark in self.remarks[:50])
+        more = f"<li>and {len(self.remarks) - 50:,} more</li>" if len(self.remarks) > 50 else ""
+        head = f"<b>{self.listed:,} devices</b>: {self.new:,} new, {self.known:,} known; {self.asked:,} will be asked."
+        return f"<p>{head}</p><ul>{remarks}{more}</ul>" if remarks else f"<p>{head}</p>"
 
 
 class Kit:
@@ -67,52 +77,114 @@ class Kit:
     def check_servers(self) -> list[ServerCheck]:
         return [server.check() for server in self.servers.values()]
 
-    def sync(self, source: str, server: str, *, ask: bool = True) -> Sync:
+    def sync(self, source: str, server: str = "", *, ask: bool = True) -> Sync:
         """Take devices from a list or from NanoMDM's database, then ask those of which too little is known."""
+        server = server or self._only_server()
         if server not in self.servers:
             raise SettingsError(
                 f"There is no server {server!r} in the settings.",
-                remedy=f"Servers: {', '.join(self.servers) or 'none'}. Choose one with --server.",
+                remedy=f"Servers: {', '.join(self.servers) or 'none'}. Choose one of them.",
             )
-        remarks: list[str] = []
-        rows: Iterable[InventoryRow]
         if "://" in source:
-            rows = read_nanomdm_database(source, server)
-        else:
+            return self._take(_Rows(read_nanomdm_database(source, server), []), server, ask=ask)
+        return self._take(self._rows(source), server, ask=ask)
+
+    def _only_server(self) -> str:
+        if len(self.servers) == 1:
+            return next(iter(self.servers))
+        raise SettingsError(
+            f"The settings name {len(self.servers)} servers.",
+            remedy=f"Name one: {', '.join(self.servers)}." if self.servers else "Add [servers.NAME] to the settings.",
+        )
+
+    def _rows(self, source: "pd.DataFrame | Path | str") -> "_Rows":
+        if isinstance(source, str | Path):
             found = read_list(Path(source))
-            rows, remarks = found.rows, [str(remark) for remark in found.remarks]
+        else:
+            from osupdate_kit.kit.frames import rows_of
+
+            found = read_rows(rows_of(source), "The frame")
+        return _Rows(found.rows, [str(remark) for remark in found.remarks])
+
+    def _take(self, found: "_Rows", server: str, *, ask: bool, known_only: bool = False) -> Sync:
         now = self.clock.now()
+        remarks = list(found.remarks)
         listed = new = asked = 0
-        for chunk in _chunks(rows, CHUNK):
+        for chunk in _chunks(found.rows, CHUNK):
             with self.ledger.write() as tx:
-                devices = []
+                devices = {row.row: device for row in chunk if (device := _device(tx, row, server))}
+                known = tx.devices(device.key for device in devices.values())
+                if known_only:
+                    devices = {row: device for row, device in devices.items() if device.key in known}
                 for row in chunk:
-                    if device := _device(tx, row, server):
-                        devices.append(device)
-                    else:
-                        remarks.append(f"row {row.row}: no device has the serial {row.serial}; give its UDID, too")
+                    if row.row and row.row not in devices:
+                        remarks.append(f"row {row.row}: no device on {server} is {row.serial or row.udid}")
                 listed += len(devices)
-                new += tx.add_devices(devices, now=now)
+                new += tx.add_devices(devices.values(), now=now)
                 if ask:
-                    known = tx.devices(device.key for device in devices)
-                    poor = [key for key, stored in known.items() if not stored.info_at]
+                    poor = [d.key for d in devices.values() if d.key not in known or not known[d.key].info_at]
                     tx.census_add(poor, now=now)
                     asked += len(poor)
         with self.ledger.write() as tx:
-            tx.audit(at=now, who=self.who, what="sync", count=listed, detail=server)
+            tx.audit(at=now, who=self.who, what="enrich" if known_only else "sync", count=listed, detail=server)
         return Sync(listed=listed, new=new, known=listed - new, asked=asked, remarks=tuple(remarks))
 
-    def devices(self) -> list[Device]:
+    def enrich(self, source: "pd.DataFrame | Path | str", server: str = "") -> Sync:
+        """Take what an operator's list knows of devices: site, ring, owner, time zone, and columns of his own.
+
+        source: a DataFrame, a CSV file or an Excel workbook with a serial or a UDID per row. Rows that match no device
+        are remarked, one by one. Nobody is asked anything.
+        """
+        return self._take(self._rows(source), server or self._only_server(), ask=False, known_only=True)
+
+    def inventory(self) -> list[Device]:
         with self.ledger.read() as tx:
             return list(tx.all_devices())
 
-    def select(self, *, where: str = "", wanted: Collection[str] = ()) -> Selection:
-        return select(self.devices(), where=where, wanted=wanted)
+    def devices(self) -> "pd.DataFrame":
+        """The fleet, one row per device (columns: `kit.frames.inventory_frame`)."""
+        from osupdate_kit.kit.frames import inventory_frame
+
+        return inventory_frame(self.ledger.url)
+
+    def select(
+        self,
+        chosen: "pd.DataFrame | str | Iterable[str] | None" = None,
+        *,
+        where: str = "",
+        wanted: Collection[str] = (),
+    ) -> Selection:
+        """Whom we mean: by a criterion, a list of serials or UDIDs, or the rows of a frame like `devices()`."""
+        if isinstance(chosen, str):
+            where = chosen
+        elif chosen is not None:
+            wanted = set(getattr(chosen, "enrollment_id", chosen))
+            if not wanted:
+                return Selection((), {"not on the list": self.count()})
+        return select(self.inventory(), where=where, wanted=wanted)
+
+    def count(self) -> int:
+        with self.ledger.read() as tx:
+            return tx.count_devices()
+
+    def stale(self, selection: Selection, *, days: float = 7) -> list[DeviceKey]:
+        """Whose inventory is older than that, or who never told anything of itself."""
+        oldest = self.clock.now() - int(days * DAY)
+        with self.ledger.read() as tx:
+            known = tx.devices(device.key for device in selection.devices)
+        return [key for key, stored in known.items() if self.clock.from_server(stored.info_at) < oldest]
 
     # --- plans ---
 
+    def plan(self, selection: Selection, **words: Any) -> Draft:
+        """A plan with the verdict on each device. words: as `kit.plans.plan_of` reads them, `target=` at least."""
+        return draft(selection, plan_of(author=self.who, now=self.clock.now(), **words))
+
     def draft(self, selection: Selection, plan: RolloutPlan) -> Draft:
         return draft(selection, plan)
+
+    def now(self) -> int:
+        return self.clock.now()
 
     def save(self, draft: Draft) -> str:
         """Keep plan and membership in the store; the YAML that names them."""
@@ -141,20 +213,31 @@ class Kit:
 
     # --- rollouts ---
 
-    def start(self, yaml: str) -> int:
-        """Begin the rollout of a saved plan. Who confirmed it stands in the audit log."""
-        plan = RolloutPlan.from_yaml(yaml)
+    def start(self, plan: Draft | str) -> Rollout:
+        """Begin the rollout of a draft, or of a saved plan's YAML. Who confirmed it stands in the audit log."""
+        yaml = self.save(plan) if isinstance(plan, Draft) else plan
+        policy = RolloutPlan.from_yaml(yaml)
         now = self.clock.now()
-        if plan.deadline_at <= now:
-            raise PlanError(f"The deadline {iso(plan.deadline_at)} has passed.", remedy="Plan anew with a later one.")
+        if policy.deadline_at <= now:
+            raise PlanError(f"The deadline {iso(policy.deadline_at)} has passed.", remedy="Plan anew with a later one.")
         with self.ledger.write() as tx:
             stored = tx.plan(_sha256(yaml))
             if stored is None:
                 raise _not_ours()
             _check_members(tx, stored.id)
-            rollout = tx.start_rollout(stored.id, now=now, deadline_at=plan.deadline_at, by=self.who)
-            tx.audit(at=now, who=self.who, what="start", rollout=rollout, count=plan.members, detail=plan.name)
-        return rollout
+            number = tx.start_rollout(stored.id, now=now, deadline_at=policy.deadline_at, by=self.who)
+            tx.audit(at=now, who=self.who, what="start", rollout=number, count=policy.members, detail=policy.name)
+        return Rollout(self, number)
+
+    def issue(self, draft: Draft) -> int:
+        """What the confirmation widget calls: begin, and give the number."""
+        return self.start(draft).id
+
+    def rollout(self, number: int) -> Rollout:
+        """Raises RolloutError if there is none of that number."""
+        with self.ledger.read() as tx:
+            _status.rollout_and_plan(tx, number)
+        return Rollout(self, number)
 
     def act(self, what: str, rollout: int, *, detail: str = "") -> int:
         """Ask the service for pause, resume, halt, cancel or abandon; refused at once where it is not allowed.
@@ -179,13 +262,7 @@ class Kit:
 
     def status(self, rollout: int, *, keep: Callable[[DeviceStatus], bool] = lambda device: True) -> RolloutStatusView:
         """Everything about a rollout as of now. `keep`: which devices to list; all are counted."""
-        with self.ledger.read() as tx:
-            return _status.status(tx, rollout, self.clock.now(), self.cadences, keep=keep)
-
-    def finished(self, rollout: int) -> bool:
-        """Has every device reached an end or needs a person?"""
-        states = self.status(rollout, keep=lambda device: False).states
-        return all(state in ENDS or state in ATTENTION for state in states)
+        return Rollout(self, rollout).status(keep=keep)
 
     # --- service ---
 
@@ -200,6 +277,12 @@ class Kit:
     def verify(self) -> list[Difference]:
         """Replay all events and compare (I7); empty is clean."""
         return list(verify(self.ledger))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    rows: Iterable[InventoryRow]
+    remarks: Sequence[str]
 
 
 def _device(tx: Transaction, row: InventoryRow, server: str) -> Device | None:

@@ -1,14 +1,23 @@
-"""A plan with the verdict on each device, before anything is stored."""
+"""From a selection to a plan with the verdict on each device, before anything is stored."""
 
+import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from html import escape
+from typing import Any
 
+from osupdate_kit.errors import PlanError
 from osupdate_kit.fleet.selection import Selection
+from osupdate_kit.protocol.terms import Priority
+from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.eligibility import WORDS, Barrier, Judge
 from osupdate_kit.rollout.journey import Instrument, Member
-from osupdate_kit.rollout.plan import RolloutPlan
+from osupdate_kit.rollout.plan import RolloutPlan, Target, Window, parse_actions
+from osupdate_kit.rollout.policy import DAY, HOUR
+from osupdate_kit.views.status import count, moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +36,57 @@ class Draft:
     def excluded(self) -> dict[str, int]:
         """Barred devices by their first reason, in words; most frequent first."""
         barred = Counter(member.barrier for member in self.members if member.barrier)
-        return {barrier_words(barrier): count for barrier, count in barred.most_common()}
+        return {barrier_words(barrier): number for barrier, number in barred.most_common()}
+
+    def _repr_html_(self) -> str:
+        rows = [("by command", self.by_command), *((f"barred: {why}", n) for why, n in self.excluded.items())]
+        cells = "".join(f"<tr><td>{escape(how)}</td><td>{count(number)}</td></tr>" for how, number in rows)
+        head = f"{escape(self.plan.name)}: {count(len(self.members))} selected for {escape(str(self.plan.target))}"
+        return f"<table><caption>{head}</caption><tr><th>how</th><th>devices</th></tr>{cells}</table>"
+
+
+def plan_of(
+    *,
+    author: str,
+    now: int,
+    target: str = "",
+    build: str = "",
+    extra: str = "",
+    product_key: str = "",
+    where: str = "",
+    actions: Sequence[str] = (),
+    max_user_deferrals: int | None = None,
+    priority: str = "",
+    tries: int = 3,
+    window: str = "",
+    time_zone: str = "",
+    deadline: str = "14d",
+    name: str = "",
+) -> RolloutPlan:
+    """A plan from the words that people write.
+
+    target: a version, or product_key of a macOS item; actions: "iPadOS=DownloadOnly+InstallASAP"; window: "20:00-05:00"
+    in the devices' own time; deadline: "14d", "36h", or an ISO moment with its offset. Raises PlanError.
+    """
+    if bool(target) == bool(product_key):
+        raise PlanError("A plan has one target.", remedy="Give a version, or the product key of a macOS item.")
+    deadline_at = _deadline(deadline, now)
+    return RolloutPlan(
+        name=name or f"{target or product_key} by {moment(deadline_at)}",
+        author=author,
+        created_at=now,
+        target=Target(
+            version=OSVersion.parse(target) if target else None, build=build, extra=extra, product_key=product_key
+        ),
+        deadline_at=deadline_at,
+        where=where,
+        actions=parse_actions(actions),
+        max_user_deferrals=max_user_deferrals,
+        priority=_priority(priority),
+        tries=tries,
+        window=_window(window),
+        time_zone=time_zone,
+    )
 
 
 def draft(selection: Selection, plan: RolloutPlan) -> Draft:
@@ -59,6 +118,35 @@ def draft(selection: Selection, plan: RolloutPlan) -> Draft:
 
 def barrier_words(barrier: str) -> str:
     return WORDS[Barrier(barrier)][0]
+
+
+def _deadline(text: str, now: int) -> int:
+    units = {"d": DAY, "h": HOUR}
+    if text[-1:] in units and text[:-1].isdigit():
+        return now + int(text[:-1]) * units[text[-1]]
+    at: Any = None
+    with contextlib.suppress(ValueError):
+        at = datetime.fromisoformat(text)
+    if at is None or at.tzinfo is None:
+        raise PlanError(f"{text!r} is no deadline.", remedy="Write 14d, 36h, or 2026-12-04T18:00+01:00.")
+    return int((at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
+
+
+def _window(text: str) -> Window:
+    if not text:
+        return Window()
+    try:
+        opens, closes = (datetime.strptime(part.strip(), "%H:%M").time() for part in text.split("-"))
+    except ValueError:
+        raise PlanError(f"{text!r} is no window.", remedy="Write 20:00-05:00, in the devices' own time.") from None
+    return Window(opens=opens, closes=closes)
+
+
+def _priority(text: str) -> Priority | None:
+    try:
+        return Priority(text) if text else None
+    except ValueError:
+        raise PlanError(f"{text!r} is no priority.", remedy="Write Low or High.") from None
 
 
 def _digest(members: Iterable[Member]) -> str:

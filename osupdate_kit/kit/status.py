@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from osupdate_kit.errors import RolloutError
 from osupdate_kit.kit.plans import barrier_words
 from osupdate_kit.protocol.results import REMEDIES
 from osupdate_kit.rollout.journey import Armed
 from osupdate_kit.rollout.plan import RolloutPlan
-from osupdate_kit.rollout.policy import Cadences, Gate
-from osupdate_kit.rollout.shown import Moment, Shown, shown
+from osupdate_kit.rollout.policy import Cadences
+from osupdate_kit.rollout.shown import Moment, shown
 from osupdate_kit.rollout.state import State
 from osupdate_kit.service.loop import gate_of
 from osupdate_kit.service.words import REFUSED
@@ -73,6 +74,38 @@ def status(
     )
 
 
+class Over(NamedTuple):
+    """What is shown of a device: its state with what time lays over it, why, and what to do."""
+
+    state: State
+    why: str
+    cause: str  # class of its failure, where that is the end
+    remedy: str
+    presumed: bool  # deferred, for all we can see
+
+
+def look_over(
+    stored: StoredJourney,
+    seen_at: int,
+    rollout: StoredRollout,
+    plan: RolloutPlan,
+    now: int,
+    cadences: Cadences,
+    *,
+    held: bool,
+) -> Over:
+    if stored.barred:
+        return Over(State.BARRED, stored.reason, "", "", presumed=False)
+    journey = stored.journey
+    gate = gate_of(rollout, plan, stored, now, held=held)
+    state, why = shown(
+        journey, Moment(now, rollout.status, rollout.started_at, rollout.deadline_at, gate, seen_at), cadences
+    )
+    cause = journey.failure if state in (State.FAILED, State.EXPIRED) else ""
+    presumed = state is State.DEFERRED and not journey.deferrals_used
+    return Over(state, why, cause, _REMEDIES.get(cause, ""), presumed)
+
+
 def _row(
     stored: StoredJourney,
     seen_at: int,
@@ -84,17 +117,14 @@ def _row(
     held: bool,
 ) -> DeviceStatus:
     journey = stored.journey
-    gate = Gate() if stored.barred else gate_of(rollout, plan, stored, now, held=held)
-    facts = Moment(now, rollout.status, rollout.started_at, rollout.deadline_at, gate, seen_at)
-    state, why = Shown(State.BARRED, stored.reason) if stored.barred else shown(journey, facts, cadences)
-    failed = journey.failure if state in ("failed", "expired") else ""
+    over = look_over(stored, seen_at, rollout, plan, now, cadences, held=held)
     return DeviceStatus(
         udid=stored.udid,
         serial=stored.serial,
         server=journey.key.server,
         platform=stored.platform,
-        state=state,
-        flags=_flags(journey.armed, journey.regressed, presumed=state == "deferred" and not journey.deferrals_used),
+        state=over.state,
+        flags=_flags(journey.armed, journey.regressed, presumed=over.presumed),
         instrument=stored.instrument,
         os_version_at_start=stored.os_version_start,
         os_version_reported=journey.os_version,
@@ -103,8 +133,8 @@ def _row(
         deferrals_used=journey.deferrals_used,
         deferrals_remaining=journey.deferrals_remaining,
         failure_class=journey.failure,
-        reason=" ".join(part for part in (why, journey.failure_text if failed else "") if part),
-        remedy=_REMEDIES.get(failed, ""),
+        reason=" ".join(part for part in (over.why, journey.failure_text if over.cause else "") if part),
+        remedy=over.remedy,
         commands_sent=journey.commands_sent,
         updated_at=iso(journey.updated_at) if journey.updated_at else None,
         barrier=stored.barrier,

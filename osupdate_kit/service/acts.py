@@ -110,6 +110,11 @@ _ACTS: Mapping[str, Callable[[Actor, Transaction, StoredRollout, Act, int], int]
 }
 
 
+def allowed(status: RolloutStatus) -> frozenset[str]:
+    """What may be asked for of a rollout that stands so."""
+    return frozenset(what for what, statuses in _FROM.items() if status in statuses)
+
+
 def check(tx: Transaction, what: str, rollout_id: int) -> StoredRollout:
     """The rollout, if it allows this act now; else a RolloutError that says why not."""
     rollout = tx.rollout(rollout_id)

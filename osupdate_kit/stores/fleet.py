@@ -59,6 +59,11 @@ def _key_is(table: Any) -> ColumnElement[bool]:
 
 
 _OF = Statement(select(*_STORED).where(devices.c.server == bindparam("server"), among(devices.c.enrollment_id)))
+_NAMES = Statement(
+    select(devices.c.server, devices.c.enrollment_id, devices.c.name).where(
+        devices.c.server == bindparam("server"), among(devices.c.enrollment_id)
+    )
+)
 _KNOWN = Statement(
     select(devices.c.enrollment_id).where(devices.c.server == bindparam("server"), among(devices.c.enrollment_id))
 )
@@ -177,6 +182,10 @@ class Fleet(Session):
         """In key order, however many; memory stays flat."""
         for row in self._pages(_ALL, after=after or ("", ""), limit=limit):
             yield device_of(row[:-2])
+
+    def names(self, keys: Iterable[DeviceKey]) -> dict[DeviceKey, str]:
+        """What devices are called: as their users wrote it."""
+        return {DeviceKey(server, one): name for server, one, name in self._of(_NAMES, keys)}
 
     def count_devices(self) -> int:
         return int(self._value(_COUNT))

@@ -89,6 +89,16 @@ class Ledger:
     def close(self) -> None:
         self._engine.dispose()
 
+    @property
+    def url(self) -> str:
+        """Its URL, password and all: to open it again, never to be shown."""
+        return self._url.render_as_string(hide_password=False)
+
+    @property
+    def kind(self) -> str:
+        """What people call such a store."""
+        return "PostgreSQL" if self._postgres else "SQLite"
+
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """One consistent snapshot. Keep it short: SQLite's log cannot be emptied while it is open."""

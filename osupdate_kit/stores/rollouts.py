@@ -170,6 +170,15 @@ _JOURNEYS = Statement(
         .order_by(*_JOURNEY_KEY)
     )
 )
+_NEWS = Statement(
+    select(journey, func.coalesce(devices.c.last_seen_at, ZERO))
+    .select_from(
+        journey.outerjoin(
+            devices, and_(devices.c.server == journey.c.server, devices.c.enrollment_id == journey.c.enrollment_id)
+        )
+    )
+    .where(journey.c.rollout == bindparam("of_rollout"), journey.c.updated_seq > bindparam("after_seq"))
+)
 _COUNT_STATES = Statement(
     select(journey.c.state, func.count()).where(journey.c.rollout == bindparam("of_rollout")).group_by(journey.c.state)
 )
@@ -307,6 +316,10 @@ class Rollouts(Session):
         """With the device's `last_seen_at` (0 = never), in key order, memory-flat."""
         for row in self._pages(_JOURNEYS, rollout_id, after=after or ("", ""), limit=limit):
             yield stored_journey_of(row[:-3]), row[-3]
+
+    def journeys_since(self, rollout_id: int, seq: int) -> list[tuple[StoredJourney, int]]:
+        """Those that events after `seq` have changed, each with its device's `last_seen_at`."""
+        return [(stored_journey_of(row[:-1]), row[-1]) for row in self._rows(_NEWS, rollout_id, seq)]
 
     def count_states(self, rollout_id: int) -> dict[str, int]:
         return dict(self._rows(_COUNT_STATES, rollout_id))

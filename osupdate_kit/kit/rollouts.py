@@ -1,0 +1,196 @@
+"""One rollout in the hands of an operator: frames, charts, report, monitor, acts. What is heavy is imported late."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osupdate_kit.errors import RolloutError
+from osupdate_kit.kit import status as _status
+from osupdate_kit.rollout.state import ATTENTION, ENDS
+from osupdate_kit.views.status import DeviceStatus, RolloutStatusView
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from osupdate_kit.analysis.scope import Scope
+    from osupdate_kit.kit import Kit
+    from osupdate_kit.views.charts import Chart
+    from osupdate_kit.views.widgets import RolloutMonitor
+
+FORMATS = ("html", "xlsx", "csv")
+STRIPS = 40  # up to so many devices each one gets a strip of its own
+
+
+class Rollout:
+    """A begun plan. Frames are as of now, or of an earlier instant where `as_of` is offered."""
+
+    def __init__(self, kit: "Kit", number: int) -> None:
+        self._kit, self.id = kit, number
+
+    def __repr__(self) -> str:
+        return f"Rollout({self.id})"
+
+    def _repr_html_(self) -> str:
+        status = self.status(keep=_nobody)
+        head = f"Rollout {self.id}, {status.name}: {status.status}"
+        lines = (status.finding, status.reconciliation, f"as of {status.as_of}")
+        return f"<p><b>{escape(head)}</b><br>{'<br>'.join(map(escape, lines))}</p>"
+
+    # --- where it stands ---
+
+    def status(self, *, keep: Callable[[DeviceStatus], bool] = lambda device: True) -> RolloutStatusView:
+        """Everything as of now. `keep`: which devices to list; all are counted."""
+        with self._kit.ledger.read() as tx:
+            return _status.status(tx, self.id, self._kit.clock.now(), self._kit.cadences, keep=keep)
+
+    @property
+    def finished(self) -> bool:
+        """Has every device reached an end, or needs a person?"""
+        return all(state in ENDS or state in ATTENTION for state in self.status(keep=_nobody).states)
+
+    def devices(self, as_of: datetime | None = None) -> "pd.DataFrame":
+        """One row per device: who it is, and its state then or now (see `analysis.progress.devices`)."""
+        from osupdate_kit.analysis import progress
+
+        with self._scope(as_of) as scope:
+            return progress.devices(scope)
+
+    def progress(self, as_of: datetime | None = None) -> "pd.DataFrame":
+        """Devices per state over time: `at` (UTC), `state`, `devices`."""
+        from osupdate_kit.analysis import progress
+
+        with self._scope(as_of) as scope:
+            return progress.progress(scope)
+
+    def deferrals(self) -> "pd.DataFrame":
+        """Devices by deferrals used and remaining; what is presumed (iOS) apart."""
+        from osupdate_kit.analysis import deferrals
+
+        with self._scope() as scope:
+            return deferrals.deferrals(scope)
+
+    def failures(self) -> "pd.DataFrame":
+        """Failed and expired devices by their last cause, most frequent first."""
+        from osupdate_kit.analysis import failures
+
+        with self._scope() as scope:
+            return failures.failures(scope)
+
+    # --- pictures ---
+
+    def charts(self) -> "list[Chart]":
+        """All figures of this rollout, in the order in which a report shows them."""
+        with self._scope() as scope:
+            return _charts(scope)
+
+    def chart(self, name: str) -> "Chart":
+        """One figure by its name, such as `states` or `failures`."""
+        made = {chart.name: chart for chart in self.charts()}
+        if name not in made:
+            raise RolloutError(f"There is no chart {name!r}.", remedy=f"Charts: {', '.join(made)}.")
+        return made[name]
+
+    def monitor(self) -> "RolloutMonitor":
+        """The live view, with pause, resume, halt, cancel and retry."""
+        from osupdate_kit.kit.watch import watch
+        from osupdate_kit.views.widgets import RolloutMonitor
+
+        return RolloutMonitor(watch(self._kit, self.id))
+
+    def report(
+        self,
+        folder: Path | str,
+        formats: Sequence[str] = FORMATS,
+        *,
+        progress: Callable[[str, float], None] = lambda what, share: None,
+    ) -> list[Path]:
+        """Write the report in these formats (html, pdf, xlsx, csv); the paths. pdf needs a Chromium for its charts."""
+        from osupdate_kit.views.reports import Act, report_of, write_report
+
+        kit, now = self._kit, self._kit.clock.now()
+        with self._scope() as scope:
+            charts = _charts(scope)
+        with kit.ledger.read() as tx:
+            report = report_of(
+                _status.status(tx, self.id, now, kit.cadences, keep=_nobody),
+                lambda: _status.device_rows(tx, self.id, now, kit.cadences),
+                at=now,
+                known_at=now,
+                made_by=kit.who,
+                store=kit.ledger.kind,
+                servers=tuple(kit.servers),
+                charts=charts,
+                acts=[Act(at=a.at, who=a.who, what=a.what, count=a.count, detail=a.detail) for a in tx.audits(self.id)],
+            )
+            return write_report(report, Path(folder), formats, progress=progress)
+
+    # --- acts: the service carries them out in its next turn ---
+
+    def pause(self, why: str = "") -> int:
+        """Send nothing new until resumed; the act's number."""
+        return self._kit.act("pause", self.id, detail=why)
+
+    def resume(self, why: str = "") -> int:
+        """Go on after a pause or a halt."""
+        return self._kit.act("resume", self.id, detail=why)
+
+    def halt(self, why: str = "") -> int:
+        """Stop because something is wrong; only a person lifts it."""
+        return self._kit.act("halt", self.id, detail=why)
+
+    def cancel(self, why: str = "") -> int:
+        """End it for good."""
+        return self._kit.act("cancel", self.id, detail=why)
+
+    def retry(self, cause: str = "") -> int:
+        """Give failed devices their tries anew: those of one cause, or all."""
+        return self._kit.act("retry", self.id, detail=cause)
+
+    @contextmanager
+    def _scope(self, as_of: datetime | None = None) -> "Iterator[Scope]":
+        from osupdate_kit.analysis.scope import Scope
+        from osupdate_kit.stores.reader import reading
+
+        kit = self._kit
+        with reading(kit.ledger.url) as backend:
+            yield Scope.of(backend, self.id, now=kit.clock.now(), cadences=kit.cadences, as_of=_micros(as_of))
+
+
+def _charts(scope: "Scope") -> "list[Chart]":
+    from osupdate_kit.analysis import deferrals, failures, funnel, progress, shown, survival, versions
+    from osupdate_kit.views import charts
+
+    subject = scope.subject
+    over_time = progress.progress(scope)
+    if subject.selected <= STRIPS:
+        made = [charts.device_strips(progress.spells(scope), progress.devices(scope), subject)]
+    else:
+        made = [charts.states_over_time(over_time, shown.states_now(scope), subject)]
+    made += [
+        charts.done_over_time(over_time, subject),
+        charts.funnel(funnel.funnel(scope), subject),
+        charts.failures(failures.failures(scope), subject),
+    ]
+    made += [charts.failures_by(failures.failures_by(scope, by), subject, dimension=by) for by in ("model", "site")]
+    made += [
+        charts.deferrals(deferrals.deferrals(scope), subject),
+        charts.next_installs(deferrals.next_installs(scope), subject),
+        charts.adoption(versions.adoption(scope), subject),
+        charts.time_to_update(survival.time_to_update(scope, by="platform"), subject, by="platform"),
+    ]
+    return made
+
+
+def _nobody(device: DeviceStatus) -> bool:
+    return False
+
+
+def _micros(moment: datetime | None) -> int:
+    if moment is None:
+        return 0
+    if moment.tzinfo is None:
+        raise RolloutError(f"{moment} names no time zone.", remedy="Give as_of with its zone, such as UTC.")
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -1,0 +1,181 @@
+"""What the monitor looks at: one rollout, read anew as far as it has changed. Fulfils `views.widgets.MonitorSource`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from osupdate_kit.errors import RolloutError
+from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.kit.plans import barrier_words
+from osupdate_kit.kit.status import look_over, rollout_and_plan
+from osupdate_kit.rollout.history import Start
+from osupdate_kit.rollout.plan import RolloutPlan
+from osupdate_kit.rollout.policy import MINUTE
+from osupdate_kit.rollout.state import Facts
+from osupdate_kit.service.acts import allowed
+from osupdate_kit.service.record import Plans
+from osupdate_kit.stores.ledger import StoredJourney, StoredRollout, Transaction
+from osupdate_kit.views.status import STATES
+from osupdate_kit.views.widgets import ActLine, DeviceLine, Head, Subset, Told, Watched, watched
+
+if TYPE_CHECKING:
+    from osupdate_kit.kit import Kit
+
+NEWEST_ACTS = 20
+_LOST = ("failed", "expired")
+assert set(_LOST) <= set(STATES)
+
+
+class Watching:
+    """Lines are kept from look to look: news changes its own devices, and each minute what time adds to all."""
+
+    def __init__(self, kit: "Kit", rollout: int) -> None:
+        self._kit, self._rollout = kit, rollout
+        self._plans = Plans()
+        self._lines: dict[DeviceKey, DeviceLine] = {}
+        self._seq, self._minute, self._changed_at = -1, -1, -1
+
+    def look(self, seen: str) -> Watched | None:
+        """As of now; None if nothing has changed since the look whose version was `seen`."""
+        with self._kit.ledger.read() as tx:
+            stored, plan = rollout_and_plan(tx, self._rollout)
+            now, seq = self._kit.clock.now(), tx.last_seq()
+            acts = tx.audits(self._rollout)
+            version = f"{seq} {stored.changed_at} {acts[-1].id if acts else 0} {now // MINUTE}"
+            if version == seen:
+                return None
+            self._read(tx, stored, plan, now, seq)
+        head = Head(
+            rollout=stored.id,
+            name=plan.name,
+            target=str(plan.target),
+            status=stored.status.value,
+            reason=stored.reason,
+            changed_at=stored.changed_at,
+            by=stored.by,
+            started_at=stored.started_at,
+            deadline_at=stored.deadline_at,
+            now=now,
+            version=version,
+            last_event_at=max((line.seen_at for line in self._lines.values()), default=0),
+            window=plan.window,
+            time_zone=plan.time_zone,
+            actions=plan.actions,
+            served=self._kit.is_served(),
+            allowed=allowed(stored.status),
+            acts=tuple(
+                ActLine(at=act.at, who=act.who, what=act.what, count=act.count, detail=act.detail)
+                for act in acts[: -NEWEST_ACTS - 1 : -1]
+            ),
+        )
+        return watched(head, self._lines.values())
+
+    def keys(self, subset: Subset) -> Sequence[DeviceKey]:
+        return [line.key for line in list(self._lines.values()) if subset.fits(line)]
+
+    def lines(self, keys: Sequence[DeviceKey]) -> Sequence[DeviceLine]:
+        return [self._lines[key] for key in keys if key in self._lines]
+
+    def act(self, what: str, detail: str = "") -> int:
+        return self._kit.act(what, self._rollout, detail=detail)
+
+    def outcome(self, act: int) -> str | None:
+        return self._kit.outcome(act)
+
+    def story(self, wanted: DeviceKey | str) -> Told | None:
+        """One device's story, by key, serial, UDID or enrollment ID; None if no device of this rollout is meant."""
+        line = self._meant(wanted)
+        if line is None:
+            return None
+        with self._kit.ledger.read() as tx:
+            stored, _ = rollout_and_plan(tx, self._rollout)
+            journey = next(j for j in tx.journeys_of([line.key])[line.key] if j.journey.rollout == self._rollout)
+            if journey.barred:
+                return None
+            return Told(
+                device=tx.devices([line.key])[line.key].device,
+                line=line,
+                events=tx.events_of([line.key]).get(line.key, []),
+                course=self._plans.course(tx, journey),
+                start=Start(stored.started_at, stored.start_seq),
+            )
+
+    def raw(self, key: DeviceKey, seq: int) -> bytes | None:
+        with self._kit.ledger.read() as tx:
+            return tx.raw(seq)
+
+    def _meant(self, wanted: DeviceKey | str) -> DeviceLine | None:
+        if not self._lines:
+            self.look("")
+        if isinstance(wanted, DeviceKey):
+            return self._lines.get(wanted)
+        text = wanted.strip()
+        lines = list(self._lines.values())
+        return next((one for one in lines if text in (one.serial, one.udid, one.key.enrollment_id)), None)
+
+    def _read(self, tx: Transaction, stored: StoredRollout, plan: RolloutPlan, now: int, seq: int) -> None:
+        """Take in what changed: the devices with news, or all when the minute or the rollout itself is another."""
+        everything = now // MINUTE != self._minute or stored.changed_at != self._changed_at
+        rows: Iterable[tuple[StoredJourney, int]]
+        rows = tx.journeys(self._rollout) if everything else tx.journeys_since(self._rollout, self._seq)
+        kept = list(rows)
+        held = tx.all_holds(now)
+        unnamed = [j.journey.key for j, _ in kept if j.journey.key not in self._lines]
+        names = tx.names(unnamed)
+        installs = _next_installs(tx, [j.journey.key for j, _ in kept if j.journey.deferrals_used is not None])
+        for journey, seen_at in kept:
+            key = journey.journey.key
+            known = self._lines.get(key)
+            name = known.name if known else names.get(key, "")
+            line = _line(journey, seen_at, stored, plan, now, self._kit, held=key in held, name=name)
+            self._lines[key] = replace(line, next_install_at=installs[key]) if key in installs else line
+        self._seq, self._minute, self._changed_at = seq, now // MINUTE, stored.changed_at
+
+
+def watch(kit: "Kit", rollout: int) -> Watching:
+    """Raises RolloutError if there is no such rollout."""
+    with kit.ledger.read() as tx:
+        if tx.rollout(rollout) is None:
+            raise RolloutError(f"There is no rollout {rollout}.", remedy="`osupdate-kit rollout list` shows them.")
+    return Watching(kit, rollout)
+
+
+def _next_installs(tx: Transaction, keys: Sequence[DeviceKey]) -> Mapping[DeviceKey, int]:
+    return {key: Facts.from_json(device.facts).deferrals.next_install_at for key, device in tx.devices(keys).items()}
+
+
+def _line(
+    stored: StoredJourney,
+    seen_at: int,
+    rollout: StoredRollout,
+    plan: RolloutPlan,
+    now: int,
+    kit: "Kit",
+    *,
+    held: bool,
+    name: str,
+) -> DeviceLine:
+    journey = stored.journey
+    over = look_over(stored, seen_at, rollout, plan, now, kit.cadences, held=held)
+    return DeviceLine(
+        key=journey.key,
+        udid=stored.udid,
+        serial=stored.serial,
+        name=name,
+        platform=stored.platform,
+        wave=stored.wave,
+        time_zone=stored.time_zone,
+        state=over.state.value,
+        reason=over.why,
+        barrier=barrier_words(stored.barrier) if stored.barred else "",
+        armed=journey.armed.value,
+        regressed=journey.regressed,
+        presumed=over.presumed,
+        cause=over.cause,
+        cause_text=journey.failure_text if over.cause else "",
+        remedy=over.remedy,
+        deferrals_used=journey.deferrals_used,
+        deferrals_remaining=journey.deferrals_remaining,
+        seen_at=seen_at,
+        os_version=journey.os_version,
+    )
