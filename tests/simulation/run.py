@@ -278,7 +278,7 @@ class Simulation:
             serials = {device.key.enrollment_id for device in tx.all_devices()}
         try:
             selection = kit.select(wanted=sorted(serials & set(udids)))
-            rollout = kit.start(kit.save(kit.draft(selection, plan)))
+            rollout = kit.start(kit.draft(selection, plan)).id
         except OSUpdateKitError as error:
             self.say(f"  no start: {error}")
             return 0
