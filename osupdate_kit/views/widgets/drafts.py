@@ -1,0 +1,111 @@
+"""A plan before it is issued, as people look at it: how many by which way, and why the others not."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.protocol.terms import InstallAction, Platform
+from osupdate_kit.rollout.eligibility import WORDS, Barrier
+from osupdate_kit.rollout.journey import Instrument, Member
+from osupdate_kit.rollout.plan import RolloutPlan
+
+UNKNOWN = frozenset(
+    {Barrier.PLATFORM_UNKNOWN, Barrier.VERSION_UNKNOWN, Barrier.SUPERVISION_UNKNOWN, Barrier.TIME_ZONE_UNKNOWN}
+)  # facts that nobody has told yet: never taken for a yes
+
+
+class Draft(Protocol):
+    """A plan and its members, each with its verdict; nothing is stored or sent yet."""
+
+    @property
+    def plan(self) -> RolloutPlan: ...
+
+    @property
+    def members(self) -> Sequence[Member]: ...
+
+    @property
+    def unmatched(self) -> Sequence[str]:
+        """Wanted names that no device has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The members that share a verdict. `name`: an instrument, or the first barrier."""
+
+    name: str
+    words: str
+    remedy: str
+    devices: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """How the members of a draft fall apart; the parts sum up to `selected`, always (I5)."""
+
+    selected: int
+    by_command: int
+    by_declaration: int
+    barred: tuple[Part, ...]  # most frequent first
+    unknown: tuple[Part, ...]
+
+
+def verdicts(members: Sequence[Member]) -> Verdicts:
+    barriers = Counter(member.barrier for member in members if member.barrier)
+    instruments = Counter(member.instrument for member in members if not member.barrier)
+    parts = [
+        Part(barrier.value, *WORDS[barrier], devices)
+        for barrier, devices in ((Barrier(name), devices) for name, devices in barriers.most_common())
+    ]
+    return Verdicts(
+        selected=len(members),
+        by_command=instruments[Instrument.COMMAND],
+        by_declaration=instruments[Instrument.DECLARATION],
+        barred=tuple(part for part in parts if part.name not in UNKNOWN),
+        unknown=tuple(part for part in parts if part.name in UNKNOWN),
+    )
+
+
+def keys_of(members: Sequence[Member], part: str) -> tuple[DeviceKey, ...]:
+    """The devices of a part, by its name."""
+    return tuple(member.key for member in members if (member.barrier or member.instrument) == part)
+
+
+# --- what people notice -----------------------------------------------------------------------------------------------
+
+_ASAP_MOBILE = "a device without a passcode restarts at once; one with a passcode asks for it, again and again"
+_MAC = {
+    InstallAction.DEFAULT: "downloads or installs, whichever is next; restarts when it installs",
+    InstallAction.DOWNLOAD_ONLY: "nothing: it only downloads",
+    InstallAction.INSTALL_ASAP: "a countdown of a minute, then the Mac restarts",
+    InstallAction.NOTIFY_ONLY: "a notification; nothing installs by itself",
+    InstallAction.INSTALL_LATER: "a daily question; nothing is forced",
+    InstallAction.INSTALL_FORCE_RESTART: "the Mac restarts without asking; unsaved work is lost",
+}
+_TV = "the Apple TV restarts at once, in the middle of what it shows"
+_NAMES: Mapping[Platform, str] = MappingProxyType(
+    {Platform.MACOS: "Mac", Platform.IPADOS: "iPad", Platform.IOS: "iPhone", Platform.TVOS: "Apple TV"}
+)
+
+
+def platform_name(platform: str) -> str:
+    """What people call such a device."""
+    return _NAMES.get(Platform(platform), platform) if platform in tuple(Platform) else platform
+
+
+def noticed(platform: Platform, actions: Sequence[InstallAction], max_user_deferrals: int | None = None) -> str:
+    """What people at the device will notice. Source: Apple, ScheduleOSUpdate's InstallAction; field reports."""
+    last = actions[-1]
+    if platform is Platform.MACOS:
+        if last is InstallAction.INSTALL_LATER and max_user_deferrals is not None:
+            return f"a question, put off at most {max_user_deferrals} times; then it installs and restarts"
+        return _MAC[last]
+    if not last.can_install:
+        return _MAC[InstallAction.DOWNLOAD_ONLY]
+    return _TV if platform is Platform.TVOS else _ASAP_MOBILE
+
+
+def action_words(actions: Sequence[InstallAction]) -> str:
+    return ", then ".join(actions)

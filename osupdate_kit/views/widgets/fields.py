@@ -1,0 +1,271 @@
+"""What is typed into a plan's form → RolloutPlan, or a sentence beside each field that cannot be read.
+
+Knows which actions Apple allows where (by the plan's own rules and `protocol/rules.py`), which it recommends, and which
+hazards a plan has. Draws nothing.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+from osupdate_kit.errors import OSUpdateKitError, PlanError
+from osupdate_kit.fleet.devices import Device
+from osupdate_kit.protocol.rules import ACTIONS, WARNINGS, action_available, availability, command_deprecated
+from osupdate_kit.protocol.terms import InstallAction, Platform, Priority, RequestType
+from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan, Target, Window, zone_of
+from osupdate_kit.rollout.policy import DAY
+
+Actions = tuple[InstallAction, ...]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """The form's texts as typed. `actions` by platform, such as DownloadOnly+InstallASAP; `deadline` is UTC."""
+
+    name: str = ""
+    target: str = ""
+    build: str = ""
+    actions: Mapping[str, str] = field(default_factory=dict)
+    max_user_deferrals: str = ""
+    priority: str = ""
+    tries: str = "3"
+    opens: str = ""
+    closes: str = ""
+    time_zone: str = ""
+    deadline: str = ""
+
+    def with_typed(self, typed: Mapping[str, object]) -> "Fields":
+        """Take over what the form says; what it does not know is ignored, for a browser may send anything."""
+        texts = {
+            name: str(value)[:200]
+            for name, value in typed.items()
+            if name in Fields.__dataclass_fields__ and name != "actions"
+        }
+        said = typed.get("actions")
+        actions = {str(k): str(v) for k, v in said.items()} if isinstance(said, Mapping) else {}
+        return replace(self, **texts, actions={**self.actions, **actions})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The plan that the fields make, or why not: a sentence by field ("" = the whole form)."""
+
+    plan: RolloutPlan | None
+    errors: Mapping[str, str]
+
+
+class Hazard(NamedTuple):
+    """Something a plan does that people should know. `grave`: people may lose something."""
+
+    text: str
+    grave: bool = False
+
+
+def read(fields: Fields, *, now: int, author: str, where: str = "") -> Reading:
+    """Read every field, so that all mistakes show at once."""
+    errors: dict[str, str] = {}
+
+    def part(name: str, parse: Callable[[str], T], otherwise: T) -> T:
+        try:
+            return parse(getattr(fields, name).strip())
+        except OSUpdateKitError as error:
+            errors[name] = str(error)
+            return otherwise
+
+    version = part("target", _version, None)
+    deadline_at = part("deadline", lambda text: _deadline(text, now), now + DAY)
+    window = Window(opens=part("opens", _hour, time()), closes=part("closes", _hour, time()))
+    values: dict[str, Any] = {
+        "actions": _actions(fields.actions, errors),
+        "max_user_deferrals": part("max_user_deferrals", _number, None),
+        "priority": part("priority", _priority, None),
+        "tries": part("tries", _tries, 1),
+        "time_zone": part("time_zone", _zone, ""),
+    }
+    if bool(fields.opens.strip()) != bool(fields.closes.strip()):
+        errors.setdefault("closes", "A window has two ends. Give both hours, or none for any hour.")
+    if errors:
+        return Reading(None, errors)
+    name = fields.name.strip() or f"{fields.target.strip()} by {fields.deadline.strip().replace('T', ' ')} UTC"
+    try:
+        plan = RolloutPlan(
+            name=name,
+            author=author,
+            created_at=now,
+            target=Target(version=version, build=fields.build.strip()),
+            deadline_at=deadline_at,
+            where=where,
+            window=window,
+            **values,
+        )
+    except PlanError as error:
+        return Reading(None, {"max_user_deferrals" if "max_user_deferrals" in error.args[0] else "": str(error)})
+    return Reading(plan, {})
+
+
+def first_fields(target: str, now: int) -> Fields:
+    """What a new form shows: a week's time, any hour, the recommended actions."""
+    deadline = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now) + timedelta(days=7)
+    return Fields(target=target, deadline=f"{deadline:%Y-%m-%dT%H}:00")
+
+
+# --- actions ----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def choices(platform: Platform) -> tuple[Actions, ...]:
+    """The sequences of steps that Apple knows for a platform and the kit can walk, the recommended one first."""
+    known = [action for action, since in ACTIONS.items() if availability(since, platform)]
+    sequences: list[Actions] = [(first, last) for first in known for last in known]
+    sequences += [(action,) for action in known]
+    allowed = [actions for actions in sequences if _walks(platform, actions)]
+    best = recommended(platform)
+    return (best, *(actions for actions in allowed if actions != best))
+
+
+def _walks(platform: Platform, actions: Actions) -> bool:
+    """The plan itself is the judge of what is a sequence of steps."""
+    try:
+        RolloutPlan(name="", author="", created_at=0, target=Target(), deadline_at=0, actions={platform: actions})
+    except PlanError:
+        return False
+    return True
+
+
+def recommended(platform: Platform) -> Actions:
+    return DEFAULT_ACTIONS[platform]
+
+
+def known_by(actions: Actions, platform: Platform, versions: Mapping[OSVersion, int]) -> int:
+    """How many of the devices with these versions know all the actions."""
+    return sum(
+        devices
+        for version, devices in versions.items()
+        if all(action_available(action, platform, version) for action in actions)
+    )
+
+
+def platforms_of(devices: Iterable[Device]) -> dict[Platform, Counter[OSVersion]]:
+    """Versions and their numbers by platform, for the platforms that take ScheduleOSUpdate; the most devices first."""
+    found: dict[Platform, Counter[OSVersion]] = {}
+    for device in devices:
+        if device.platform is not None and device.platform in DEFAULT_ACTIONS:
+            versions = found.setdefault(device.platform, Counter())
+            if device.os_version is not None:
+                versions[device.os_version] += 1
+    return dict(sorted(found.items(), key=lambda item: -item[1].total()))
+
+
+# --- hazards ----------------------------------------------------------------------------------------------------------
+
+
+def hazards(plan: RolloutPlan, platforms: Mapping[Platform, Mapping[OSVersion, int]]) -> tuple[Hazard, ...]:
+    """What this plan risks on these devices, the gravest first."""
+    found: list[Hazard] = []
+    for platform, versions in platforms.items():
+        actions = plan.steps(platform).actions
+        if InstallAction.INSTALL_FORCE_RESTART in actions:
+            found.append(Hazard(WARNINGS["data_loss"], grave=True))
+        if actions == (InstallAction.DEFAULT, InstallAction.DEFAULT):
+            found.append(
+                Hazard(
+                    f"{platform}: Default, then Default. A first step that is delivered again after the download "
+                    "installs at once, window or not. DownloadOnly, then InstallASAP cannot."
+                )
+            )
+        major = sum(devices for version, devices in versions.items() if _is_upgrade(version, plan.target.version))
+        if platform is Platform.MACOS and major and actions[-1] not in (_ASAP, InstallAction.DEFAULT):
+            found.append(Hazard(f"{major:,} Macs would take a major upgrade. {WARNINGS['major_action_unreliable']}"))
+        if InstallAction.INSTALL_LATER in actions and plan.max_user_deferrals is None:
+            found.append(Hazard("InstallLater without a number of deferrals: people may put it off without end."))
+        old = sum(devices for version, devices in versions.items() if _deprecated(platform, version))
+        if old:
+            found.append(Hazard(f"{old:,} on {platform} 26. {WARNINGS['deprecated']}"))
+    installs = any(plan.steps(platform).install for platform in platforms)
+    if installs and plan.window.opens == plan.window.closes:
+        found.append(Hazard("No window is set: devices restart at any hour of their day."))
+    return tuple(sorted(found, key=lambda hazard: not hazard.grave))
+
+
+_ASAP = InstallAction.INSTALL_ASAP
+
+
+def _is_upgrade(installed: OSVersion, target: OSVersion | None) -> bool:
+    return target is not None and target.major > installed.major
+
+
+def _deprecated(platform: Platform, version: OSVersion) -> bool:
+    return command_deprecated(RequestType.SCHEDULE_OS_UPDATE, platform, version)
+
+
+# --- single fields ----------------------------------------------------------------------------------------------------
+
+
+def _version(text: str) -> OSVersion | None:
+    if not text:
+        raise PlanError("No target yet.", remedy="Give the version to reach, such as 18.7.2.")
+    return OSVersion.parse(text)
+
+
+def _deadline(text: str, now: int) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise PlanError("This is no date and time.", remedy="Write it such as 2026-12-04T18:00, in UTC.") from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    at = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    if at <= now:
+        raise PlanError("The deadline has passed.", remedy="Choose a later one.")
+    return at
+
+
+def _hour(text: str) -> time:
+    try:
+        return time.fromisoformat(text) if text else time()
+    except ValueError:
+        raise PlanError(f"{text!r} is no time of day.", remedy="Write it such as 22:00.") from None
+
+
+def _number(text: str) -> int | None:
+    if text and not (text.isascii() and text.isdigit()):
+        raise PlanError("This is no whole number.", remedy="Give 0 or more, or nothing.")
+    return int(text) if text else None
+
+
+def _tries(text: str) -> int:
+    number = _number(text)
+    if not number:
+        raise PlanError("A step needs a try.", remedy="Give 1 or more.")
+    return number
+
+
+def _priority(text: str) -> Priority | None:
+    if text and text not in tuple(Priority):
+        raise PlanError(f"{text!r} is no priority.", remedy="Choose Low, High, or none.")
+    return Priority(text) if text else None
+
+
+def _zone(text: str) -> str:
+    if text:
+        zone_of(text)
+    return text
+
+
+def _actions(texts: Mapping[str, str], errors: dict[str, str]) -> dict[Platform, Actions]:
+    """The recommended ones, and over them what was chosen. The form offers only what Apple allows."""
+    actions = dict(DEFAULT_ACTIONS)
+    for name, text in texts.items():
+        found = next((a for a in choices(Platform(name)) if "+".join(a) == text), None) if name in _PLATFORMS else None
+        if found is None:
+            errors[f"actions {name}"] = f"{text!r} is no action for {name}. Choose one of the list."
+        else:
+            actions[Platform(name)] = found
+    return actions
+
+
+_PLATFORMS = frozenset(platform.value for platform in DEFAULT_ACTIONS)

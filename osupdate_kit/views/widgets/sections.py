@@ -1,0 +1,327 @@
+"""A watched rollout as the sections of the monitor: what the browser draws, in words and numbers. Pure.
+
+Each section is compared with the one before, so that only what changed is sent.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from osupdate_kit.errors import PlanError
+from osupdate_kit.protocol.terms import Platform
+from osupdate_kit.rollout.plan import zone_of
+from osupdate_kit.views.status import GROUPS, count, moment
+from osupdate_kit.views.widgets.drafts import platform_name
+from osupdate_kit.views.widgets.story import Story, StoryLine, Told
+from osupdate_kit.views.widgets.watch import ActLine, Cause, DeviceLine, Some, Wait, Watched, cause_words
+
+ACTS = ("pause", "resume", "halt", "cancel", "retry")
+NAME_CHARACTERS = 200  # of a device's text in a message; the rest is cut
+
+Section = dict[str, Any]
+
+
+def sections(watched: Watched) -> dict[str, Section]:
+    return {
+        "head": _head(watched),
+        "counts": _counts(watched),
+        "causes": {"rows": [_cause(cause) for cause in watched.causes]},
+        "waits": {"rows": [_wait(wait, watched) for wait in watched.waits]},
+        "deferrals": _deferrals(watched),
+        "armed": _some(watched.armed, watched),
+        "attention": _some(watched.attention, watched),
+        "waves": _waves(watched),
+    }
+
+
+# --- head and acts ----------------------------------------------------------------------------------------------------
+
+
+def _head(watched: Watched) -> Section:
+    head = watched.head
+    return {
+        "rollout": head.rollout,
+        "name": short(head.name),
+        "target": head.target,
+        "status": head.status,
+        "reason": short(head.reason),
+        "changed": moment(head.changed_at) if head.changed_at else "",
+        "by": short(head.by),
+        "started": moment(head.started_at),
+        "deadline": moment(head.deadline_at),
+        "last_event": _clock(head.last_event_at),
+        "as_of": moment(head.now),
+        "served": head.served,
+        "over": is_over(watched),
+        "asks": {what: _ask(what, watched)._asdict() for what in ACTS if what in head.allowed},
+        "acts": [_act(act) for act in head.acts],
+    }
+
+
+def _act(act: ActLine) -> Section:
+    return {
+        "at": _day(act.at),
+        "who": short(act.who),
+        "what": act.what,
+        "count": act.count,
+        "detail": short(act.detail),
+    }
+
+
+def is_over(watched: Watched) -> bool:
+    """Has it ended or been cancelled, and can nothing of it install any more? Then there is nothing to watch."""
+    return watched.head.status in ("ended", "cancelled") and not watched.armed.devices
+
+
+class Ask(NamedTuple):
+    """How an act is asked for. An empty question: it is done at the first click, for the next click undoes it."""
+
+    label: str
+    question: str = ""
+    button: str = ""
+    reason: bool = False  # may people say why?
+
+
+def _ask(what: str, watched: Watched) -> Ask:
+    armed = watched.armed.devices
+    stays = (
+        f" {count(armed)} {_devices(armed)} may still install what was sent before; they are listed as armed."
+        if armed
+        else " Nothing that was sent before can still install."
+    )
+    match what:
+        case "pause":
+            return Ask("Pause")
+        case "resume":
+            waiting = sum(watched.states.get(state, 0) for state in ("held", "downloaded", "knocking"))
+            return Ask(
+                "Resume…",
+                f"Sending goes on: {count(waiting)} waiting {_devices(waiting)} go on, each inside its window.",
+                "Resume",
+            )
+        case "halt":
+            return Ask("Halt…", f"Nothing more is sent until a person resumes it.{stays}", "Halt now", reason=True)
+        case "cancel":
+            return Ask(
+                "Cancel…",
+                f"It ends for good, and its devices are free for another rollout.{stays}",
+                "Cancel the rollout",
+                reason=True,
+            )
+    helped = sum(cause.devices for cause in watched.causes if cause.retry_helps)
+    return Ask(
+        "Retry…",
+        f"{count(helped)} failed {_devices(helped)} get their tries anew. They are sent the command again inside "
+        "their window, and may restart. Causes that a retry cannot help are left out.",
+        f"Retry {count(helped)} {_devices(helped)}",
+    )
+
+
+def retry_question(cause: Cause) -> str:
+    return (
+        f"{count(cause.devices)} {_devices(cause.devices)} get their tries anew: the command is sent again inside "
+        f"their window, and they may restart. First: {cause.remedy or 'see what they said.'}"
+    )
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def _counts(watched: Watched) -> Section:
+    return {
+        "selected": watched.selected,
+        "done": watched.states.get("done", 0),
+        "states": dict(watched.states),
+        "barred": [{"words": words, "devices": devices} for words, devices in watched.barred.items()],
+        "finding": finding(watched),
+        "as_of": moment(watched.head.now),
+    }
+
+
+def finding(watched: Watched) -> str:
+    """What needs a person, in one sentence; computed, so that it cannot be false."""
+    eligible = watched.selected - watched.states.get("barred", 0)
+    done = watched.states.get("done", 0)
+    if not eligible:
+        return f"None of these devices can take {watched.head.target}."
+    if done == eligible:
+        return f"All {count(eligible)} that can take it run {watched.head.target}."
+    needy = sum(watched.states.get(state, 0) for group in ("attention", "lost") for state in GROUPS[group][1])
+    if needy:
+        return f"{count(needy)} {'need' if needy > 1 else 'needs'} a person."
+    return "The others are on their way."
+
+
+def _cause(cause: Cause) -> Section:
+    return {
+        "cause": cause.cause,
+        "words": cause_words(cause.cause),
+        "devices": cause.devices,
+        "text": short(cause.text),
+        "remedy": cause.remedy,
+        "retry": retry_question(cause) if cause.retry_helps else "",
+    }
+
+
+def _wait(wait: Wait, watched: Watched) -> Section:
+    return {
+        "state": wait.state,
+        "value": f"{wait.state} {wait.reason}".strip(),
+        "devices": wait.devices,
+        "words": wait_words(wait, watched),
+    }
+
+
+_WAITS: Mapping[str, str] = {
+    "held": "for their next step, which is decided when they are due",
+    "knocking": "to show themselves; pushed, and not seen since",
+    "queued": "to fetch the command from the server",
+    "not_now": "to be unlocked or idle; the answered command stays the open one",
+    "listing": "to scan for updates and list them (macOS)",
+    "scheduled": "to begin; accepted, and asked how far they are",
+    "downloading": "to finish the download",
+    "downloaded": "to show themselves, then to be told to install; the download is complete",
+    "deferred": "for a person to let it install",
+    "installing": "to install, restart, and report their version",
+    "verifying": "to say which version they run now",
+}
+
+
+def wait_words(wait: Wait, watched: Watched) -> str:
+    """For what or whom these devices wait: completes "104 devices wait …"."""
+    words = _WAITS.get(wait.state, "")
+    if wait.reason == "window shut":
+        window = watched.head.window
+        where = "" if window.opens == window.closes else f", {window} device-local"
+        return f"for the install window{where}" + ("; the download is complete" if wait.state == "downloaded" else "")
+    if wait.reason in ("paused", "halted"):
+        return f"for a person to resume: the rollout is {wait.reason}"
+    if wait.reason == "cancelled" and wait.state in ("held", "downloaded"):
+        return "for nothing: the rollout is cancelled"
+    return f"{words} ({wait.reason})" if wait.reason else words
+
+
+def _deferrals(watched: Watched) -> Section:
+    return {
+        "told": watched.deferred.devices,
+        "presumed": watched.presumed.devices,
+        "exhausted": watched.exhausted,
+        "rows": [device(line, watched) for line in watched.deferred.lines],
+        "presumed_rows": [device(line, watched) for line in watched.presumed.lines[:5]],
+    }
+
+
+def _some(some: Some, watched: Watched) -> Section:
+    return {"devices": some.devices, "rows": [device(line, watched) for line in some.lines]}
+
+
+def _waves(watched: Watched) -> Section:
+    """Nothing for a single wave: it would repeat the whole."""
+    if len(watched.waves) < 2:
+        return {"rows": []}
+    return {"rows": [{"wave": short(name), "states": dict(states)} for name, states in watched.waves.items()]}
+
+
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+
+def device(line: DeviceLine, watched: Watched) -> Section:
+    """One device as a row. Its texts are data: the browser sets them as text, never as markup."""
+    return {
+        "server": line.key.server,
+        "id": line.key.enrollment_id,
+        "name": short(line.name or line.serial or line.udid or line.key.enrollment_id),
+        "serial": short(line.serial),
+        "platform": platform_name(line.platform),
+        "state": line.state,
+        "reason": short(line.barrier or line.cause_text or line.reason),
+        "armed": line.armed,
+        "regressed": line.regressed,
+        "presumed": line.presumed,
+        "used": line.deferrals_used,
+        "remaining": line.deferrals_remaining,
+        "next_install": _local(line.next_install_at, line.time_zone or watched.head.time_zone),
+        "seen": _day(line.seen_at),
+    }
+
+
+def told_section(told: Told, tale: Story) -> Section:
+    line = told.line
+    zone = line.time_zone or told.device.time_zone
+    return {
+        "server": line.key.server,
+        "id": line.key.enrollment_id,
+        "name": short(line.name or line.serial or line.key.enrollment_id),
+        "serial": short(line.serial),
+        "about": " · ".join(
+            part
+            for part in (
+                platform_name(line.platform) if line.platform in tuple(Platform) else "",
+                short(told.device.model),
+                f"reports {line.os_version}" if line.os_version else "no version reported",
+                f"on {line.key.server}",
+                zone or "time zone unknown",
+            )
+            if part
+        ),
+        "state": line.state,
+        "reason": short(line.reason),
+        "armed": line.armed,
+        "regressed": line.regressed,
+        "earlier": tale.earlier,
+        "lines": [_story_line(entry, zone) for entry in tale.lines],
+    }
+
+
+def _story_line(line: StoryLine, zone: str) -> Section:
+    return {
+        "at": _day(line.at),
+        "local": _local(line.at, zone) if zone else "",
+        "seq": line.seq,
+        "title": short(line.title),
+        "detail": short(line.detail),
+        "state": line.state,
+        "changed": line.changed,
+        "minor": line.minor,
+        "raw": line.raw,
+    }
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def short(text: str) -> str:
+    return text if len(text) <= NAME_CHARACTERS else f"{text[: NAME_CHARACTERS - 1]}…"
+
+
+def _devices(number: int) -> str:
+    return "device" if number == 1 else "devices"
+
+
+def _utc(at: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
+
+
+def _clock(at: int) -> str:
+    return f"{_utc(at):%a %d %b, %H:%M:%S} UTC" if at else ""
+
+
+def _day(at: int) -> str:
+    """`23 Nov 02:10`; the zone, UTC, stands in the head."""
+    return f"{_utc(at):%d %b %H:%M}" if at else ""
+
+
+def _local(at: int, zone: str) -> str:
+    """Device-local, and in UTC where the zone is not known."""
+    if not at:
+        return ""
+    known = _zone(zone)
+    return f"{_utc(at).astimezone(known):%a %d %b %H:%M}" if known else f"{_utc(at):%a %d %b %H:%M} UTC"
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return zone_of(name) if name else None
+    except PlanError:
+        return None

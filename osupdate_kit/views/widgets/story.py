@@ -1,0 +1,193 @@
+"""One device's story: its events as lines that people can read, each with the state it led to.
+
+Pure: what the kit tells becomes lines. Whether a raw body is still kept is found out when somebody asks for it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from osupdate_kit.fleet.devices import Device
+from osupdate_kit.protocol.terms import RequestType
+from osupdate_kit.rollout.events import EventKind, RolloutEvent
+from osupdate_kit.rollout.history import Start, stored_state
+from osupdate_kit.rollout.state import Course, Facts, State, fold
+from osupdate_kit.views.widgets.watch import DeviceLine
+
+SHOWN = 200  # events; older ones are counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the kit tells of one device. `events`: all of it, ordered by (at, seq)."""
+
+    device: Device
+    line: DeviceLine
+    events: Sequence[RolloutEvent]
+    course: Course
+    start: Start
+    raw_seqs: frozenset[int] | None = None  # events whose body is kept; None: not known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryLine:
+    """One thing that happened. `minor`: it changed nothing and would only fill the page."""
+
+    at: int
+    seq: int  # 0 = no event of its own
+    title: str
+    detail: str = ""
+    state: str  # after it
+    changed: bool = False
+    minor: bool = False
+    raw: bool = False  # is there a body of a device to show?
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    earlier: int  # lines that are not shown
+    lines: tuple[StoryLine, ...]  # oldest first
+
+
+def story(told: Told) -> Story:
+    """All that happened since the rollout began, and the state after each event."""
+    lines: list[StoryLine] = []
+    facts, state = Facts(), State.HELD
+    begun = False
+    for event in sorted(told.events, key=lambda e: (max(e.at, told.start.at), e.seq)):
+        facts = fold(facts, event)
+        if event.seq <= told.start.seq:  # known before the rollout began
+            continue
+        if not begun:
+            lines.append(_beginning(told, state))
+            begun = True
+        after = stored_state(facts, told.course)
+        lines.append(_line(event, state, after, told))
+        state = after
+    if not begun:
+        lines.append(_beginning(told, state))
+    return Story(max(0, len(lines) - SHOWN), tuple(lines[-SHOWN:]))
+
+
+def _beginning(told: Told, state: State) -> StoryLine:
+    if told.line.state == State.BARRED:
+        title, detail = "Barred when the rollout began", told.line.reason or told.line.barrier
+        return StoryLine(at=told.start.at, seq=0, title=title, detail=detail, state=State.BARRED, changed=True)
+    return StoryLine(at=told.start.at, seq=0, title="The rollout began", state=state, changed=True)
+
+
+def _line(event: RolloutEvent, before: State, after: State, told: Told) -> StoryLine:
+    title, detail, minor = _words(event, told.course.rollout)
+    from_device = event.kind in _FROM_DEVICE
+    return StoryLine(
+        at=event.at,
+        seq=event.seq,
+        title=title,
+        detail=detail,
+        state=after,
+        changed=after is not before,
+        minor=minor and after is before,
+        raw=from_device and (told.raw_seqs is None or event.seq in told.raw_seqs),
+    )
+
+
+_FROM_DEVICE = frozenset(
+    {EventKind.ANSWERED, EventKind.FOREIGN, EventKind.AUTHENTICATED, EventKind.ENROLLED, EventKind.CHECKED_OUT}
+)
+_PLAIN = {
+    EventKind.IDLE: ("Showed itself", "asked for work, and got what the server held", True),
+    EventKind.AUTHENTICATED: ("Began to enrol anew", "the server drops what it held for it", False),
+    EventKind.ENROLLED: ("Enrolled", "", True),
+    EventKind.CHECKED_OUT: ("Left the server", "", False),
+    EventKind.FOREIGN: ("Answered another party's update command", "asked what goes on before the next step", False),
+}
+_PUSHES = {
+    EventKind.SENDING: ("Push on its way", "", True),
+    EventKind.PUSHED: ("Push taken by the server", "no proof that it arrived", True),
+    EventKind.REFUSED: ("Push refused by the server", "", False),
+}
+_STEPS = {
+    EventKind.INTENDED: ("Decided: {action}", "nothing is sent yet", True),
+    EventKind.WITHDRAWN: ("Withdrawn: {action}", "it was never sent", False),
+    EventKind.SENDING: ("ScheduleOSUpdate on its way", "{action}; from here on it may be on the server", True),
+    EventKind.QUEUED: ("ScheduleOSUpdate queued", "{action}, on the server", False),
+    EventKind.REFUSED: ("The server refused it", "{action}", False),
+    EventKind.ABANDONED: ("Declared dead by a person", "{action}", False),
+}
+_QUERIES = {
+    EventKind.INTENDED: ("Decided to ask: {type}", "", True),
+    EventKind.WITHDRAWN: ("Question withdrawn: {type}", "", True),
+    EventKind.SENDING: ("Question on its way: {type}", "", True),
+    EventKind.QUEUED: ("Question queued: {type}", "", True),
+    EventKind.REFUSED: ("The server refused the question", "{type}", False),
+}
+_ANSWERS = {
+    "not_now": ("NotNow", "busy or locked; it asks again by itself, and this command stays the open one"),
+    "acknowledged": ("Acknowledged", "accepted; that is no proof of an install"),
+    "failed": ("Error", ""),
+    "needs_download": ("Not downloaded yet", "the download step is needed first"),
+    "no_update": ("No such update", "asked for its version, for it may be there already"),
+}
+
+
+def _words(event: RolloutEvent, rollout: int) -> tuple[str, str, bool]:
+    """Title, detail, and whether it is minor."""
+    if event.kind in _PLAIN:
+        return _PLAIN[event.kind]
+    words: Any = event.evidence
+    if event.kind is EventKind.ANSWERED:
+        title, detail, minor = _answered_step(words) if words.get("of") == "step" else _answered_query(words)
+    else:
+        known = {"push": _PUSHES, "step": _STEPS, "query": _QUERIES}.get(words.get("of", ""), {})
+        title, detail, minor = known.get(event.kind, (event.kind.value, "", True))
+        title, detail = (
+            text.format(action=words.get("action", ""), type=words.get("type", "")) for text in (title, detail)
+        )
+    more = [detail, *(words["failure"][1:] if "failure" in words else ())]
+    if event.rollout and event.rollout != rollout:
+        more.append(f"for rollout {event.rollout}")
+    if event.command_uuid and not minor:
+        more.append(f"UUID {event.command_uuid}")
+    return title, "; ".join(part for part in more if part), minor
+
+
+def _answered_step(words: Any) -> tuple[str, str, bool]:
+    title, detail = _ANSWERS.get(words.get("answer", ""), (str(words.get("answer", "")), ""))
+    returned = words.get("returned", "")
+    if returned and returned != words.get("action"):
+        detail = f"asked for {words.get('action')}, the device says {returned}" + (f"; {detail}" if detail else "")
+    return title, detail, False
+
+
+def _answered_query(words: Any) -> tuple[str, str, bool]:
+    asked = words.get("type", "")
+    if words.get("answer") == "not_now":
+        return "NotNow", f"to {asked}", True
+    if "os_version" in words:
+        build = f" ({words['build']})" if words.get("build") else ""
+        proves = "this proves the target" if words.get("proves") else ""
+        return f"Reported {words['os_version']}{build}", proves, not proves
+    if asked == RequestType.OS_UPDATE_STATUS:
+        return _looked(words)
+    if asked == RequestType.AVAILABLE_OS_UPDATES:
+        versions = ", ".join(item[1] or item[0] for item in words.get("items", ())[:6])
+        return f"Listed {len(words.get('items', ()))} updates", versions, False
+    if asked == RequestType.SCHEDULE_OS_UPDATE_SCAN:
+        return "Began to scan for updates", "", False
+    return f"Answered {asked}", "", True
+
+
+def _looked(words: Any) -> tuple[str, str, bool]:
+    look = words.get("look", "")
+    if "deferrals" in words:
+        most, remaining, _ = words["deferrals"]
+        detail = f"{remaining} of {most} deferrals remain"
+    else:
+        detail = "by OSUpdateStatus"
+    title = {
+        "loading": f"Downloading, {words.get('share', 0):.0%}",
+        "ready": "Downloaded",
+        "installing": "Installing",
+        "nothing": "No update in progress",
+    }.get(look, "Answered OSUpdateStatus")
+    return title, detail, look == "nothing"

@@ -1,0 +1,275 @@
+"""A rollout as the monitor shows it: values, and the one pass over its devices that counts them.
+
+Knows what is counted and which few devices are named. Leaves where the lines come from to the kit, and how it looks to
+`monitor.py`.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+
+from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.protocol.results import FailureClass
+from osupdate_kit.protocol.terms import InstallAction, Platform
+from osupdate_kit.rollout.evidence import LASTING
+from osupdate_kit.rollout.plan import Window
+from osupdate_kit.views.status import GROUPS
+
+NAMED = 20  # devices per list; the others are counted
+_WAITS = frozenset(state for group in ("active", "put_off", "waiting") for state in GROUPS[group][1])
+_LOST = GROUPS["lost"][1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActLine:
+    """What a person, or the service, did to the rollout."""
+
+    at: int
+    who: str
+    what: str
+    count: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The rollout itself as of `now`. Times in microseconds UTC, 0 = none."""
+
+    rollout: int
+    name: str
+    target: str
+    status: str
+    reason: str = ""
+    changed_at: int = 0
+    by: str = ""
+    started_at: int
+    deadline_at: int
+    now: int
+    version: str  # opaque; equal = nothing changed
+    last_event_at: int = 0
+    window: Window = field(default_factory=Window)
+    time_zone: str = ""  # of devices that name none
+    actions: Mapping[Platform, tuple[InstallAction, ...]] = field(default_factory=dict)
+    served: bool = True  # does a service work on this store?
+    allowed: frozenset[str] = frozenset()  # acts that may be asked for now
+    acts: tuple[ActLine, ...] = ()  # newest first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLine:
+    """One device of the rollout, as of the head's `now`."""
+
+    key: DeviceKey
+    udid: str = ""
+    serial: str = ""
+    name: str = ""
+    platform: str = ""
+    wave: str = ""
+    time_zone: str = ""
+    state: str
+    reason: str = ""  # why it waits, is silent, or is barred
+    barrier: str = ""  # the first one, in words
+    armed: str = ""  # on the server, on the device
+    regressed: bool = False
+    presumed: bool = False  # deferred, for all we can see
+    cause: str = ""  # class of the failure, where it failed or expired with one
+    cause_text: str = ""  # the device's or the server's own words
+    remedy: str = ""
+    deferrals_used: int | None = None
+    deferrals_remaining: int | None = None
+    next_install_at: int = 0
+    seen_at: int = 0
+    os_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """A part of a rollout that somebody wants to see. `value`: which one of its kind."""
+
+    kind: str
+    value: str = ""
+
+    def fits(self, line: DeviceLine) -> bool:
+        match self.kind:
+            case "state":
+                return line.state == self.value
+            case "group":
+                return line.state in GROUPS.get(self.value, ("", ()))[1]
+            case "cause":
+                return line.state in _LOST and cause_of(line) == self.value
+            case "armed":
+                return bool(line.armed)
+            case "deferred":
+                return line.state == "deferred" and line.presumed == (self.value == "presumed")
+            case "wait":
+                return f"{line.state} {line.reason}".strip() == self.value
+            case "barrier":
+                return line.barrier == self.value
+            case "wave":
+                return line.wave == self.value
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """How many, and the first of them by name."""
+
+    devices: int
+    lines: tuple[DeviceLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why devices failed or expired; each device once, by its last cause ("" = the deadline passed without one)."""
+
+    cause: str
+    devices: int
+    text: str  # one of the devices' own words
+    remedy: str
+    retry_helps: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Devices in one state for one reason, none of which is an end."""
+
+    state: str
+    reason: str
+    devices: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A rollout as of an instant. `states` sums up to `selected`, always (I5)."""
+
+    head: Head
+    selected: int
+    states: Mapping[str, int]
+    barred: Mapping[str, int]  # by the first barrier, in words
+    causes: tuple[Cause, ...]  # most frequent first
+    waits: tuple[Wait, ...]  # most frequent first
+    deferred: Some  # told by the device, soonest install first
+    presumed: Some  # iOS and its kin: nobody says so, it only looks so
+    exhausted: int  # deferred, with none left
+    armed: Some
+    attention: Some  # silent, stalled, unknown: longest unseen first
+    waves: Mapping[str, Mapping[str, int]]  # states by wave
+
+    def __post_init__(self) -> None:
+        total = sum(self.states.values())
+        if total != self.selected:
+            raise ValueError(f"{self.selected} selected, but the states sum up to {total}")
+
+
+def cause_of(line: DeviceLine) -> str:
+    return line.cause or ("deadline" if line.state == "expired" else "unknown")
+
+
+def retry_helps(cause: str) -> bool:
+    """May the same command succeed the next time? Not where only another command or another device would."""
+    return cause not in LASTING
+
+
+def watched(head: Head, lines: Iterable[DeviceLine]) -> Watched:
+    """Count all devices of a rollout in one pass; only the few that are named are kept."""
+    states: Counter[str] = Counter()
+    barred: Counter[str] = Counter()
+    causes: Counter[str] = Counter()
+    waits: Counter[tuple[str, str]] = Counter()
+    waves: dict[str, Counter[str]] = {}
+    examples: dict[str, DeviceLine] = {}
+    deferred, presumed, armed, attention = _First(), _First(), _First(), _First()
+    exhausted = 0
+    for line in lines:
+        state = line.state
+        states[state] += 1
+        if line.wave not in waves:
+            waves[line.wave] = Counter()
+        waves[line.wave][state] += 1
+        if line.armed:
+            armed.add(line.seen_at, line)
+        if state == "barred":
+            barred[line.barrier] += 1
+        elif state == "deferred":
+            if line.presumed:
+                presumed.add(line.seen_at, line)
+            else:
+                deferred.add(line.next_install_at or _NEVER, line)
+                exhausted += line.deferrals_remaining == 0
+        elif state in _LOST:
+            cause = cause_of(line)
+            causes[cause] += 1
+            examples.setdefault(cause, line)
+        elif state in GROUPS["attention"][1]:
+            attention.add(line.seen_at, line)
+        if state in _WAITS:
+            waits[state, line.reason] += 1
+    return Watched(
+        head=head,
+        selected=states.total(),
+        states=dict(states),
+        barred=dict(barred.most_common()),
+        causes=tuple(
+            Cause(cause, devices, examples[cause].cause_text, examples[cause].remedy, retry_helps(cause))
+            for cause, devices in causes.most_common()
+        ),
+        waits=tuple(Wait(state, reason, devices) for (state, reason), devices in waits.most_common()),
+        deferred=deferred.some(),
+        presumed=presumed.some(),
+        exhausted=exhausted,
+        armed=armed.some(),
+        attention=attention.some(),
+        waves={wave: dict(counts) for wave, counts in waves.items()},
+    )
+
+
+_NEVER = 1 << 62
+
+
+class _First:
+    """Counts all, keeps those with the smallest ranks."""
+
+    def __init__(self) -> None:
+        self._devices = 0
+        self._numbers = count()
+        self._kept: list[tuple[int, int, DeviceLine]] = []  # largest rank on top
+
+    def add(self, rank: int, line: DeviceLine) -> None:
+        self._devices += 1
+        entry = (-rank, -next(self._numbers), line)
+        if len(self._kept) < NAMED:
+            heapq.heappush(self._kept, entry)
+        elif entry > self._kept[0]:
+            heapq.heapreplace(self._kept, entry)
+
+    def some(self) -> Some:
+        return Some(self._devices, tuple(line for *_, line in sorted(self._kept, reverse=True)))
+
+
+CAUSES: Mapping[str, str] = {
+    FailureClass.BUG: "Malformed command",
+    FailureClass.UNSUPPORTED: "Not supported by its OS",
+    FailureClass.SUPERVISION: "Not supervised",
+    FailureClass.NO_UPDATE: "No such update for it",
+    FailureClass.PROGRESS: "Another update is in progress",
+    FailureClass.NEEDS_DOWNLOAD: "Not downloaded yet",
+    FailureClass.USER: "Needs its user",
+    FailureClass.SPACE: "Not enough space",
+    FailureClass.POWER: "Not enough power",
+    FailureClass.NETWORK: "Network not good enough",
+    FailureClass.RETRY: "Download or scan failed",
+    FailureClass.BUSY: "In use",
+    FailureClass.LOST_MODE: "In Lost Mode",
+    FailureClass.TETHER: "Needs a network by cable",
+    FailureClass.FAILED: "Installation failed",
+    FailureClass.UNKNOWN: "Unknown cause",
+    "refused": "Refused by the server",
+    "deadline": "The deadline passed",
+}
+
+
+def cause_words(cause: str) -> str:
+    """What people call a class of failures; one that is not listed stays as it is."""
+    return CAUSES.get(cause, cause)
