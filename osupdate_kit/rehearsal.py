@@ -1,19 +1,22 @@
-"""The kit before a simulated fleet, in virtual time: the demo, and rehearsals of plans. No sockets, no sleeping.
+"""The kit before a simulated fleet: in virtual time (demo, rehearsals of plans), or running by itself (the lab).
 
-Everything but the network is the real thing: adapter, receiver, store, turns. The fleet keeps a truth log of its own,
-so that what the kit says can be held against what happened.
+Everything is the real thing, adapter, receiver, store, turns; in virtual time there are no sockets and no sleeping. The
+fleet keeps a truth log of its own, so that what the kit says can be held against what happened.
 """
 
 import csv
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from osupdate_kit.kit import Kit
-from osupdate_kit.lab.clock import DAY, MINUTE, SECOND, VirtualClock
-from osupdate_kit.lab.fleet import Makeup, make_devices
+from osupdate_kit.lab.clock import DAY, MINUTE, SECOND, RunningClock, VirtualClock
+from osupdate_kit.lab.fleet import Makeup, make_devices, make_fleet
+from osupdate_kit.lab.http import LabHost, http_webhook
 from osupdate_kit.lab.server import LabServer, WebhookFaults
 from osupdate_kit.lab.specs import DeviceSpec
 from osupdate_kit.lab.truth import TruthLog, What
@@ -22,8 +25,10 @@ from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.policy import Cadences
 from osupdate_kit.servers.nanomdm import NanoMDM
 from osupdate_kit.servers.transport import in_process_session
-from osupdate_kit.service.receiver import LedgerInbox, Receiver, WebhookSource
-from osupdate_kit.service.service import Turns
+from osupdate_kit.service.clock import open_clock
+from osupdate_kit.service.receiver import LedgerInbox, Receiver, WebhookSource, serve_receiver, webhook_sources
+from osupdate_kit.service.service import Service, Turns
+from osupdate_kit.settings import Settings
 from osupdate_kit.stores.ledger import Ledger
 
 SERVER = "lab"
@@ -91,6 +96,64 @@ def write_list(specs: tuple[DeviceSpec, ...], path: Path) -> Path:
         rows = csv.writer(file)
         rows.writerow(["serial", "udid", "platform", "site", "ring", "time_zone"])
         rows.writerows((s.serial, s.udid, s.platform.value, s.site, s.ring, s.time_zone) for s in specs)
+    return path
+
+
+@contextmanager
+def live_lab(folder: Path, makeup: Makeup, devices: int, *, seed: int = 1, speed: float = 600) -> Iterator[Path]:
+    """A fleet that lives by itself, `speed` times faster than real time, its server and the service, all on loopback.
+
+    Everything of it stands in `folder`: settings, keys, store, the operator's list. Each start begins with a new fleet
+    and a new store; yields the settings file by which kits and commands come to it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    specs = make_fleet(makeup, devices, seed)
+    fleet = write_list(specs, folder / "fleet.csv")
+    keys = {name: _new_key(folder / f"{name}.key") for name in ("api", "webhook")}
+    store_url = f"sqlite:///{(folder / f'lab-{datetime.now(UTC):%Y%m%d-%H%M%S}.db').resolve()}"
+    ledger = Ledger.open(store_url, migrate=True)
+    anchor = open_clock(ledger, start_at=BEGINS_AT, speed=speed)
+    ledger.close()
+    clock = RunningClock(start_at=anchor.start_at, speed=anchor.speed, real_at=anchor.real_at)
+    truth = TruthLog()
+    server = LabServer(
+        clock, keys["api"], storage="pgsql", webhook=_nobody, webhook_key=keys["webhook"], seed=seed, truth=truth
+    )
+    world = World(clock, server, make_devices(makeup, specs, truth), truth)
+    world.enrol()
+    with LabHost(world, clock) as host:
+        settings_file = _write_settings(folder, store_url, host.url, speed)
+        settings = Settings.load(settings_file)
+        kit = Kit.open(settings)
+        receiver = Receiver(LedgerInbox(kit.ledger), webhook_sources(settings), kit.clock)
+        kit.sync(str(fleet))
+        lock = kit.ledger.try_service_lock()
+        assert lock is not None, store_url
+        try:
+            with serve_receiver(receiver, port=0) as running, Service(kit.turns()):
+                server.webhook = http_webhook(f"{running.url}/webhook/{SERVER}")
+                yield settings_file
+        finally:
+            lock.close()
+            kit.close()
+
+
+def _new_key(path: Path) -> str:
+    key = secrets.token_urlsafe(24)
+    path.touch(mode=0o600)
+    path.write_text(key)
+    return key
+
+
+def _write_settings(folder: Path, store_url: str, url: str, speed: float) -> Path:
+    lines = (
+        "# Written anew at each start of the lab.",
+        f'store_url = "{store_url}"',
+        f'[servers.{SERVER}]\nkind = "nanomdm"\nurl = "{url}"\nkey_file = "api.key"\nwebhook_key_file = "webhook.key"',
+        f"[clock]\nstart = {datetime.fromtimestamp(BEGINS_AT // SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}\nspeed = {speed}",
+    )
+    path = folder / "osupdate-kit.toml"
+    path.write_text("\n".join(lines) + "\n")
     return path
 
 

@@ -32,6 +32,7 @@ Rollout = Annotated[int, typer.Argument(help="The rollout's number; `rollout lis
 def add_to(app: typer.Typer) -> None:
     app.add_typer(plan, name="plan")
     app.add_typer(rollout, name="rollout")
+    app.command("report")(report)
 
 
 # --- plans ---
@@ -267,6 +268,25 @@ def _print(status: RolloutStatusView) -> None:
         say(f"Failed by cause: {counted(status.failures)}.")
     if status.armed:
         say(f"{ARMED} ({len(status.armed):,}): {some(status.armed, 20)}")
+
+
+def report(
+    context: typer.Context,
+    number: Rollout,
+    formats: Annotated[str, typer.Option("--format", help="Of html, pdf, xlsx, csv, with commas.")] = "html,xlsx,csv",
+    out: Annotated[Path, typer.Option(help="The folder they go to.")] = Path(),
+) -> None:
+    """Write the report: the same numbers in every format, each file whole or not there."""
+    common: Common = context.obj
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with common.kit() as kit, Progress(*columns, console=remarks, transient=True) as progress:
+        task = progress.add_task("Report", total=1)
+        written = kit.rollout(number).report(
+            out,
+            [part.strip() for part in formats.split(",")],
+            progress=lambda what, share: progress.update(task, description=what, completed=share),
+        )
+    say(*(str(path) for path in written))
 
 
 def _act(context: typer.Context, number: int, what: str, why: str, *, as_json: bool) -> None:

@@ -1,8 +1,11 @@
 """`demo`, `serve` and `store`: what runs, and what it keeps."""
 
-import json
+import contextlib
 import logging
+import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +15,21 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from osupdate_kit.cli.common import Common, console, print_json, remarks, say, table
+from osupdate_kit.cli.common import Common, console, print_json, remark, remarks, say, table
 from osupdate_kit.cli.fleet import AsJson
 from osupdate_kit.errors import SettingsError
-from osupdate_kit.lab.fleet import make_fleet, makeup
+from osupdate_kit.lab.fleet import make_fleet, makeup, shipped
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
-from osupdate_kit.rehearsal import SERVER, Rehearsal, false_done, write_list
+from osupdate_kit.rehearsal import SERVER, Rehearsal, false_done, live_lab, write_list
 from osupdate_kit.rollout.plan import RolloutPlan, Target
 from osupdate_kit.rollout.policy import DAY
 from osupdate_kit.service.receiver import LedgerInbox, Receiver, serve_receiver, webhook_sources
 from osupdate_kit.service.serve import serve as serve_until
 from osupdate_kit.service.service import Service
+from osupdate_kit.settings import CONFIG_VARIABLE
 from osupdate_kit.stores.ledger import Ledger
-from osupdate_kit.views.page import page
+from osupdate_kit.views.reports import browser
 from osupdate_kit.views.status import STATES
 
 store = typer.Typer(no_args_is_help=True, help="The store itself.")
@@ -36,6 +40,8 @@ _TARGETS = {Platform.IPADOS: "26.6.1", Platform.MACOS: "26.6.2", Platform.TVOS: 
 def add_to(app: typer.Typer) -> None:
     app.command("demo")(demo)
     app.command("serve")(serve)
+    app.command("lab")(lab)
+    app.command("notebooks")(notebooks)
     app.add_typer(store, name="store")
 
 
@@ -88,21 +94,75 @@ def demo(
     done = sum(status.states.get("done", 0) for status in found)
     say(f"Held against the fleet's own log: {done - len(wrong):,} of {done:,} devices shown as done run the target.")
     rehearsal.truth.write(folder / "truth.jsonl")
-    for status in found:
-        path = folder / f"rollout-{status.rollout}.html"
-        path.write_text(page(status, note="A rehearsal with simulated devices."), "utf-8")
-        say(f"Page: {path}")
-        (folder / f"rollout-{status.rollout}.json").write_text(json.dumps(status.to_dict(), indent=2), "utf-8")
+    formats = [one for one in ("html", "pdf", "xlsx", "csv") if one != "pdf" or browser()]
+    if "pdf" not in formats:
+        remark("No PDF: its charts are drawn by a Chromium, and none is installed (Debian: apt-get install chromium).")
+    with Progress(*columns, console=remarks, transient=True) as progress:
+        for _, number in started:
+            task = progress.add_task(f"Report of rollout {number}", total=1)
+            written = kit.rollout(number).report(
+                folder, formats, progress=lambda what, share, task=task: progress.update(task, completed=share)
+            )
+            say(*(f"Report: {path}" for path in written if path.suffix != ".csv"))
     kit.close()
     if wrong:
         raise typer.Exit(1)
+
+
+def lab(
+    folder: Annotated[Path, typer.Argument(help="Where settings, store and the notebooks' copies go.")] = Path(
+        "osupdate-lab"
+    ),
+    devices: Annotated[int, typer.Option(min=1, max=100_000, help="How many simulated devices.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Another seed, another fleet.")] = 1,
+    speed: Annotated[float, typer.Option(min=1, max=10_000, help="How much faster than real time they live.")] = 600,
+    jupyter: Annotated[bool, typer.Option(help="Start JupyterLab on the notebooks.")] = True,
+) -> None:
+    """A simulated fleet, its MDM server, the service and JupyterLab, all on this machine; ends with Ctrl+C."""
+    say(f"{devices:,} devices enrol …")
+    with live_lab(folder, makeup("school"), devices, seed=seed, speed=speed) as settings_file:
+        copied = _copy_notebooks(folder / "notebooks")
+        say(f"The lab runs, {speed:g} times faster than real time. Settings: {settings_file}", *copied)
+        environment = os.environ | {CONFIG_VARIABLE: str(settings_file.resolve())}
+        if not jupyter:
+            say(f"Use it from elsewhere with {CONFIG_VARIABLE}={settings_file.resolve()}")
+            stop = threading.Event()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: stop.set())
+            stop.wait()
+            return
+        words = [sys.executable, "-m", "jupyterlab", str((folder / "notebooks").resolve())]
+        words += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        with contextlib.suppress(KeyboardInterrupt):
+            subprocess.run(words, env=environment, check=False)  # noqa: S603 - our own words
+
+
+def notebooks(folder: Annotated[Path, typer.Argument(help="Where the copies go.")] = Path("notebooks")) -> None:
+    """Copy the notebooks; what is there already is never overwritten."""
+    say(*_copy_notebooks(folder))
+
+
+def _copy_notebooks(folder: Path) -> list[str]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        told = []
+        for source in sorted(shipped("notebooks").iterdir(), key=lambda one: one.name):
+            copy = folder / source.name
+            if source.name.endswith(".ipynb") and copy.exists():
+                told.append(f"Left as it is: {copy}")
+            elif source.name.endswith(".ipynb"):
+                copy.write_bytes(source.read_bytes())
+                told.append(f"Copied: {copy}")
+    except OSError as error:
+        raise SettingsError(f"{folder} cannot be written: {error.strerror}.", remedy="Choose another folder.") from None
+    return told
 
 
 def _fresh(out: Path) -> Path:
     """The folder, with nothing of an earlier demo in it that could be taken for this one's."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for old in [*out.glob("store.db*"), *out.glob("rollout-*.*"), out / "truth.jsonl", out / "fleet.csv"]:
+        for old in [*out.glob("store.db*"), *out.glob("rollout-*"), out / "truth.jsonl", out / "fleet.csv"]:
             old.unlink(missing_ok=True)
     except OSError as error:
         raise SettingsError(

@@ -19,6 +19,9 @@ class LabClock(Protocol):
     def advance_to(self, at: int) -> None:
         """Say that the world has come to `at`; a clock that runs by itself takes no notice."""
 
+    def to_server(self, at: int) -> int:
+        """What a server's own clock shows at that instant of this one."""
+
 
 class PacedClock(Protocol):
     """What the lab's threads ask of a clock that runs by itself."""
@@ -46,6 +49,9 @@ class VirtualClock:
         """The lab's server stamps with this very clock."""
         return at
 
+    def to_server(self, at: int) -> int:
+        return at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningClock:
@@ -64,6 +70,10 @@ class RunningClock:
     def from_server(self, at: int) -> int:
         """A real time stamp on this clock."""
         return self.start_at + int((at - self.real_at) * self.speed)
+
+    def to_server(self, at: int) -> int:
+        """Real time: whoever talks to the server maps its stamps by the same speed."""
+        return self.real_at + int((at - self.start_at) / self.speed)
 
     def real_seconds(self, until: int) -> float:
         return max(0.0, (until - self.now()) / SECOND / self.speed)

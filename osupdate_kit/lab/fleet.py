@@ -53,12 +53,12 @@ class Makeup:
     releases: Mapping[Platform, tuple[Release, ...]]
 
 
-def data_folder() -> Traversable:
-    """`data/` of the checkout, or its copy in an installed package."""
+def shipped(name: str) -> Traversable:
+    """`data` or `notebooks`: the folder of the checkout, or its copy in an installed package."""
     checkout = Path(__file__).resolve().parents[2]
-    if (checkout / "pyproject.toml").exists() and (checkout / "data").is_dir():
-        return checkout / "data"
-    return files("osupdate_kit") / "_data"
+    if (checkout / "pyproject.toml").exists() and (checkout / name).is_dir():
+        return checkout / name
+    return files("osupdate_kit") / f"_{name}"
 
 
 @cache
@@ -142,7 +142,7 @@ def make_devices(makeup: Makeup, specs: Iterable[DeviceSpec], truth: TruthLog) -
 
 @cache
 def _rows(file: str) -> list[dict[str, str]]:
-    return list(csv.DictReader((data_folder() / file).read_text(encoding="utf-8").splitlines()))
+    return list(csv.DictReader((shipped("data") / file).read_text(encoding="utf-8").splitlines()))
 
 
 def _model(row: Mapping[str, str]) -> ModelShare:

@@ -1,7 +1,7 @@
 """A local MDM server with NanoMDM 0.9.0's API, queue and webhook, quirks included; no sockets, no threads of its own.
 
 It can stand at NanoHUB's addresses instead. What it answers was measured on the real servers, with in-memory and with
-PostgreSQL storage; the contract tests hold both to the same table. It stamps with the lab's clock. Webhook calls wait
+PostgreSQL storage; the contract tests hold both to the same table. It stamps by the lab's clock. Webhook calls wait
 here until the world delivers them.
 """
 
@@ -376,7 +376,9 @@ class LabServer:
         return self._response(status, json.dumps(value, indent="\t").encode() + b"\n", "application/json")
 
     def _response(self, status: int, body: bytes, kind: str) -> Response:
-        date = format_datetime(datetime.fromtimestamp(self.clock.now() // SECOND, UTC), usegmt=True)
+        date = format_datetime(
+            datetime.fromtimestamp(self.clock.to_server(self.clock.now()) // SECOND, UTC), usegmt=True
+        )
         headers = {"Content-Type": kind, "Date": date, "Content-Length": str(len(body))}
         if status == 401:
             headers["WWW-Authenticate"] = f'Basic realm="{self._api.realm}"'
@@ -449,8 +451,8 @@ class LabServer:
         if self.webhook is None:
             return
         ids = {"id": own, "type": "Device"} if own == udid else {"id": own, "parent_id": udid, "type": "User"}
-        self._stamped_at = max(self.clock.now(), self._stamped_at + 1)
-        at, luck, faults = self._stamped_at, self._random, self.faults
+        now, luck, faults = self.clock.now(), self._random, self.faults
+        self._stamped_at = at = max(self.clock.to_server(now), self._stamped_at + 1)
         event_id = f"{luck.getrandbits(64):016x}"
         event = {
             key: {**words, "ids": ids, "raw_payload": b64encode(body).decode()},
@@ -468,7 +470,7 @@ class LabServer:
             if luck.random() < faults.late:
                 delay = luck.uniform(*faults.late_minutes) * MINUTE
             self._events += 1
-            heappush(self._deliveries, (at + int(delay), self._events, event_id, payload))
+            heappush(self._deliveries, (now + int(delay), self._events, event_id, payload))
 
     def next_at(self) -> int | None:
         """When the next webhook call is due."""
