@@ -164,7 +164,12 @@ def _query(facts: Facts, course: Course, now: int, cadences: Cadences) -> tuple[
         return RequestType(request_type), waiting.at + min(int(cadences.query_every_hours * HOUR), patience)
     if course.listing and not has_listed(facts, course):
         return _listing_query(facts, course, now, cadences)
-    if course.item and facts.accepted and not facts.in_doubt and (proof := _proof_by_list(facts, now, cadences)):
+    if (
+        course.item
+        and facts.may_have_installed
+        and not facts.in_doubt
+        and (proof := _proof_by_list(facts, now, cadences))
+    ):
         return proof
     info = facts.answered.get(RequestType.DEVICE_INFORMATION, Asked())
     look = facts.answered.get(RequestType.OS_UPDATE_STATUS, Asked())

@@ -2,8 +2,8 @@
 
 The keys of `RolloutEvent.evidence`: `of` (step, query, push); of a step `role`, `action`; of a query `type`; of a push
 `gate`; of an answer `answer`, `returned`, `failure` (class, text), `lasting`, `look`, `share`, `deferrals` (most,
-remaining, next), `items` (key, version, build), `scanned`, `os_version`, `build`, `supplemental_build`, `extra`,
-`proves` (rollouts), `progress` (a rank).
+remaining, next), `items` (key, version, build), `offered` (product keys aimed at), `scanned`, `os_version`, `build`,
+`supplemental_build`, `extra`, `proves` (rollouts), `progress` (a rank).
 """
 
 from datetime import datetime

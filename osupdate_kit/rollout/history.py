@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.protocol.results import FailureClass
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.events import RolloutEvent
 from osupdate_kit.rollout.journey import Journey
 from osupdate_kit.rollout.state import Course, Facts, Failure, State, fold, state_of
 
+USED_UP = Failure(kind=FailureClass.UNKNOWN, text="No try is left, and the device has named no cause.")
 ANY_WINDOW = 1  # the stored state is read with an open window in which nobody has knocked or been seen
 
 
@@ -68,7 +70,7 @@ def journey_of(key: DeviceKey, facts: Facts, course: Course, target: str) -> Jou
     mine = [(number, step) for number, step in sorted(facts.steps.items()) if step.rollout == course.rollout]
     newest = mine[-1][1] if mine else None
     state = stored_state(facts, course)
-    failure = facts.failures.get(course.rollout, Failure())
+    failure = facts.failures.get(course.rollout, USED_UP if state is State.FAILED else Failure())
     return Journey(
         rollout=course.rollout,
         key=key,

@@ -223,6 +223,7 @@ class Facts(NamedTuple):
     contact_at: int = 0  # newest evidence from the device, our clock
     scanned_at: int = 0  # newest scan that macOS says it began
     retried: Mapping[int, int] = MappingProxyType({})  # by rollout: steps up to this outbox row are no tries any more
+    offered: Mapping[str, int] = MappingProxyType({})  # by product key aimed at: newest list that named it
 
     # --- read off ---
 
@@ -261,6 +262,11 @@ class Facts(NamedTuple):
     def open_steps(self) -> list[Step]:
         """Oldest first."""
         return [step for _, step in sorted(self.steps.items()) if self.is_open(step)]
+
+    @property
+    def may_have_installed(self) -> bool:
+        """Was an install step of ours sent, or perhaps?"""
+        return any(step.installs and step.perhaps_sent for step in self.steps.values())
 
     @property
     def accepted(self) -> bool:
@@ -327,6 +333,7 @@ class Facts(NamedTuple):
         cells[9] = sorted(self.proven)
         cells[17] = dict(sorted(self.failures.items()))
         cells[21] = dict(sorted(self.retried.items()))
+        cells[22] = dict(sorted(self.offered.items()))
         return json.dumps(cells, separators=(",", ":"))
 
     @classmethod
@@ -357,6 +364,7 @@ class Facts(NamedTuple):
             c[19],
             c[20],
             {int(k): v for k, v in c[21].items()},
+            c[22],
         )
 
 
@@ -489,6 +497,8 @@ def _fold_words(facts: Facts, event: RolloutEvent) -> Facts:
     if "items" in words:
         items = tuple(Item(*item) for item in words["items"])
         changes["listed"] = max(facts.listed, Listed(at, items))
+    if "offered" in words:
+        changes["offered"] = {**facts.offered, **{k: max(at, facts.offered.get(k, 0)) for k in words["offered"]}}
     if "failure" in words:
         kind, text = words["failure"]
         news = Failure(at, kind, text)

@@ -166,10 +166,19 @@ class Worker:
         digest = f"{event.command_uuid}:{_digest(event)}"
         if row is not None and row.kind is not OutboxKind.PUSH:
             words = words_of(result, intention_words(row), facts)
+            if offered := self._offered(tx, words, journeys):
+                words["offered"] = offered
             proves = self._proves(tx, read, words, row, facts, journeys)
             return EventKind.ANSWERED, words | ({"proves": proves} if proves else {}), digest
         other = result.update_results is not None and result.status is CommandStatus.ACKNOWLEDGED
         return (EventKind.FOREIGN if other and journeys else None), {}, digest
+
+    def _offered(self, tx: Transaction, words: dict[str, Any], journeys: Sequence[StoredJourney]) -> list[str]:
+        """The product keys among the listed ones that a rollout of this device aims at."""
+        listed = {key for key, _, _ in words.get("items", ())}
+        numbers = [j.journey.rollout for j in journeys if not j.barred] if listed else []
+        aims = {self._plans.plan(tx, n).target.product_key for n in numbers if self._plans.readable(tx, n)}
+        return sorted(listed & aims)
 
     def _proves(
         self,
@@ -189,9 +198,8 @@ class Worker:
             if journey.barred or number > row.rollout or not self._plans.readable(tx, number):
                 continue
             target = self._plans.plan(tx, number).target
-            gone = "items" in words and target.gone_from(
-                listed, scanned_at=facts.scanned_at, installed_after=facts.doubt.at
-            )
+            offered_at = facts.offered.get(target.product_key, 0) if facts.may_have_installed else 0
+            gone = "items" in words and target.gone_from(listed, scanned_at=facts.scanned_at, offered_at=offered_at)
             if gone or (version is not None and target.reached_by(version)):
                 found.append(number)
         return sorted(found)
