@@ -45,6 +45,10 @@ LABELS: Mapping[str, str] = {
     "build_version": "Build",
     "last_seen_at": "Seen",
 }
+FLAG_WORDS = {
+    **dict.fromkeys(("true", "yes", "y", "1", "1.0"), 1),
+    **dict.fromkeys(("false", "no", "n", "0", "0.0"), 0),
+}
 ABBREVIATIONS = {word.lower(): word for word in ("GB", "MB", "ID", "IP", "OS", "UDID", "MDM", "VIP")}
 
 
@@ -402,18 +406,23 @@ def _datetime(at: int) -> datetime:
 
 
 def _flags(values: "pd.Series[Any]") -> NDArray[np.int8]:
-    """1 yes, 0 no, -1 unknown."""
-    return np.asarray(values.astype("boolean").astype("Int8").fillna(-1), np.int8)
+    """1 yes, 0 no, -1 unknown; of truth values, or of the words of a list."""
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return np.asarray(values.astype("Int8").fillna(-1), np.int8)
+    encoded = texts(values).dictionary_encode()
+    meanings = [FLAG_WORDS.get((word or "").strip().lower(), -1) for word in encoded.dictionary.to_pylist()]
+    return np.array([*meanings, -1], np.int8)[codes_of(encoded)]
 
 
 def _numbers(values: "pd.Series[Any]") -> NDArray[np.float64]:
-    return np.asarray(values.to_numpy(np.float64, na_value=np.nan), np.float64)
+    """NaN where there is none, or what is there is no number."""
+    return np.asarray(pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan), np.float64)
 
 
 def _moments(values: "pd.Series[Any]") -> NDArray[np.int64]:
-    """Microseconds since 1970 UTC, 0 where there is none; of numbers, or of dates and times (naive ones are UTC)."""
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        aware = pd.to_datetime(values, utc=True).dt.as_unit("us")
+    """Microseconds since 1970 UTC, 0 where there is none; of numbers, dates, or ISO texts (naive ones are UTC)."""
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        aware = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601").dt.as_unit("us")
         return np.where(aware.isna(), np.int64(0), aware.astype("int64").to_numpy(np.int64))
     return np.asarray(values.fillna(0), np.int64)
 

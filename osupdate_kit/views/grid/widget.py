@@ -123,8 +123,6 @@ class DeviceGrid(anywidget.AnyWidget):
         self._worker = Worker(f"osupdate-kit-grid-{name}", flush=self._guarded(self._flush), pause=FLUSH_SECONDS)
         self._table = Table(frame, kinds or {})
         self._ignored = {barred} if isinstance(barred, str) else set()
-        self._filters = Filters()
-        self._spot: _Spot | None = None
         self._windows: dict[str, tuple[int, int]] = {}
         self._newest: dict[str, int] = {}
         self._changed: list[Rows] = []
@@ -140,7 +138,7 @@ class DeviceGrid(anywidget.AnyWidget):
         self._picks = Picks(self._table.states.barred)
         if states is not None:
             self._take_states(states)
-        self._look()
+        self._look(Filters())
         heads = [self._head(column) for column in columns or self._usual()]
         if name and (known := memory.succeed(name, self)):
             self._restore(known)
@@ -237,8 +235,7 @@ class DeviceGrid(anywidget.AnyWidget):
     def show(self, wanted: Collection[str] | Iterable[DeviceKey] | pd.DataFrame | Selection, words: str) -> None:
         """Show exactly these devices until people go back to their filter; `words` says which they are."""
         with self._changing():
-            self._spot = _Spot(self._wanted(wanted)[0], words)
-            self._look()
+            self._look(self._filters, _Spot(self._wanted(wanted)[0], words))
 
     def update_states(self, states: States, *, as_of: datetime | None = None) -> int:
         """Take news of some devices, from any thread; how many of them changed. Devices that have no row are ignored.
@@ -293,18 +290,18 @@ class DeviceGrid(anywidget.AnyWidget):
         """Show by these filters from now on; SelectionError if there is no such column to order by."""
         for order in filters.orders:
             self._table.column(order.column)
-        self._filters, self._spot = filters, None
-        self._look()
+        self._look(filters)
 
     def _set_filter(self, name: str, wanted: ColumnFilter | None) -> None:
         with self._changing():
             kept = {other: one for other, one in self._filters.columns.items() if other != name}
             self._narrow(replace(self._filters, columns=kept if wanted is None else {**kept, name: wanted}))
 
-    def _look(self) -> None:
-        """Find anew which rows are shown, and in which order."""
-        self._shown = self._spot.rows if self._spot else self._table.shown(self._filters)
-        self._view = self._table.ordered(self._shown, self._filters.orders)
+    def _look(self, filters: Filters, spot: _Spot | None = None) -> None:
+        """Find anew which rows are shown, and in which order. Where that fails, everything stays as it is."""
+        shown = spot.rows if spot else self._table.shown(filters)
+        self._view = self._table.ordered(shown, filters.orders)
+        self._shown, self._filters, self._spot = shown, filters, spot
         self._order += 1
         self._stale = False
         self._windows = {view: (0, size) for view, (_, size) in self._windows.items()}
@@ -478,8 +475,7 @@ class DeviceGrid(anywidget.AnyWidget):
                 self._show_hidden()
             case {"do": "again"}:
                 with self._changing():
-                    self._spot = None
-                    self._look()
+                    self._look(self._filters)
             case {"do": "survey"}:
                 self._survey()
             case {"do": "act"} if self._on_act and len(self._picks):
@@ -535,9 +531,8 @@ class DeviceGrid(anywidget.AnyWidget):
 
     def _show_hidden(self) -> None:
         with self._changing():
-            rows = self._picks.rows & ~self._shown
-            self._spot = _Spot(rows, "selected, but hidden by the filter")
-            self._look()
+            hidden = self._picks.rows & ~self._shown
+            self._look(self._filters, _Spot(hidden, "selected, but hidden by the filter"))
 
     def _send_choices(self, name: str, text: str, view: str) -> None:
         with self._lock:
@@ -604,8 +599,7 @@ class DeviceGrid(anywidget.AnyWidget):
             if name in columns and isinstance(one, FILTER_OF[columns[name].kind])
         }
         orders = tuple(order for order in known.filters.orders if order.column in columns)
-        self._filters = replace(known.filters, columns=kept, orders=orders)
-        self._look()
+        self._look(replace(known.filters, columns=kept, orders=orders))
         if len(known.keys):
             rows, gone = self._wanted(known.keys)
             self._picks.set(rows)
