@@ -9,11 +9,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from osupdate_kit.cli.common import Common, console, print_json, remark, remarks, say, table
 from osupdate_kit.cli.fleet import AsJson
@@ -99,10 +100,8 @@ def demo(
         remark("No PDF: its charts are drawn by a Chromium, and none is installed (Debian: apt-get install chromium).")
     with Progress(*columns, console=remarks, transient=True) as progress:
         for _, number in started:
-            task = progress.add_task(f"Report of rollout {number}", total=1)
-            written = kit.rollout(number).report(
-                folder, formats, progress=lambda what, share, task=task: progress.update(task, completed=share)
-            )
+            told = partial(_tell, progress, progress.add_task(f"Report of rollout {number}", total=1))
+            written = kit.rollout(number).report(folder, formats, progress=told)
             say(*(f"Report: {path}" for path in written if path.suffix != ".csv"))
     kit.close()
     if wrong:
@@ -110,9 +109,7 @@ def demo(
 
 
 def lab(
-    folder: Annotated[Path, typer.Argument(help="Where settings, store and the notebooks' copies go.")] = Path(
-        "osupdate-lab"
-    ),
+    folder: Annotated[Path, typer.Argument(help="For settings, store and the notebooks' copies.")] = Path("lab"),
     devices: Annotated[int, typer.Option(min=1, max=100_000, help="How many simulated devices.")] = 1000,
     seed: Annotated[int, typer.Option(help="Another seed, another fleet.")] = 1,
     speed: Annotated[float, typer.Option(min=1, max=10_000, help="How much faster than real time they live.")] = 600,
@@ -156,6 +153,10 @@ def _copy_notebooks(folder: Path) -> list[str]:
     except OSError as error:
         raise SettingsError(f"{folder} cannot be written: {error.strerror}.", remedy="Choose another folder.") from None
     return told
+
+
+def _tell(progress: Progress, task: TaskID, what: str, share: float) -> None:
+    progress.update(task, description=what, completed=share)
 
 
 def _fresh(out: Path) -> Path:
