@@ -8,6 +8,7 @@ from typing import Protocol
 
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.terms import InstallAction, Platform
+from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.eligibility import WORDS, Barrier
 from osupdate_kit.rollout.journey import Instrument, Member
 from osupdate_kit.rollout.plan import RolloutPlan
@@ -71,6 +72,15 @@ def verdicts(members: Sequence[Member]) -> Verdicts:
 def keys_of(members: Sequence[Member], part: str) -> tuple[DeviceKey, ...]:
     """The devices of a part, by its name."""
     return tuple(member.key for member in members if (member.barrier or member.instrument) == part)
+
+
+def versions_of(members: Sequence[Member]) -> dict[Platform, Counter[OSVersion]]:
+    """The versions of those that take the plan by command, by platform."""
+    counts = Counter((m.platform, m.os_version) for m in members if m.instrument is Instrument.COMMAND)
+    found: dict[Platform, Counter[OSVersion]] = {}
+    for (platform, version), devices in counts.items():
+        found.setdefault(Platform(platform), Counter())[OSVersion.parse(version)] += devices
+    return found
 
 
 # --- what people notice -----------------------------------------------------------------------------------------------

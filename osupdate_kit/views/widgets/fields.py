@@ -165,7 +165,7 @@ def platforms_of(devices: Iterable[Device]) -> dict[Platform, Counter[OSVersion]
 
 
 def hazards(plan: RolloutPlan, platforms: Mapping[Platform, Mapping[OSVersion, int]]) -> tuple[Hazard, ...]:
-    """What this plan risks on these devices, the gravest first."""
+    """What this plan risks on the devices that take it by command, the gravest first. platforms: their versions."""
     found: list[Hazard] = []
     for platform, versions in platforms.items():
         actions = plan.steps(platform).actions

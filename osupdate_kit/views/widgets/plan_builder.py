@@ -26,6 +26,7 @@ from osupdate_kit.views.widgets.drafts import (
     noticed,
     platform_name,
     verdicts,
+    versions_of,
 )
 from osupdate_kit.views.widgets.fields import (
     Fields,
@@ -156,7 +157,7 @@ class PlanBuilder(anywidget.AnyWidget):
             return
         try:
             draft = self._previewer.draft(selection, plan)
-            shown = _shown(draft, verdicts(draft.members), plan, self._platforms)
+            shown = _shown(draft, verdicts(draft.members), plan)
         except OSUpdateKitError as error:
             draft, shown = None, {"error": str(error)}
         except Exception as error:
@@ -197,7 +198,7 @@ class PlanBuilder(anywidget.AnyWidget):
         }
 
 
-def _shown(draft: Draft, parts: Verdicts, plan: RolloutPlan, platforms: Mapping[Platform, Any]) -> dict[str, Any]:
+def _shown(draft: Draft, parts: Verdicts, plan: RolloutPlan) -> dict[str, Any]:
     return {
         "selected": parts.selected,
         "by_command": parts.by_command,
@@ -206,7 +207,7 @@ def _shown(draft: Draft, parts: Verdicts, plan: RolloutPlan, platforms: Mapping[
         "unknown": [_part(part) for part in parts.unknown],
         "unmatched": len(draft.unmatched),
         "unmatched_names": [name[:80] for name in draft.unmatched[:5]],
-        "hazards": [hazard._asdict() for hazard in hazards(plan, platforms)],
+        "hazards": [hazard._asdict() for hazard in hazards(plan, versions_of(draft.members))],
         "name": plan.name,
     }
 

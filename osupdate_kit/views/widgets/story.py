@@ -146,7 +146,7 @@ def _words(event: RolloutEvent, rollout: int) -> tuple[str, str, bool]:
     more = [detail, *(words["failure"][1:] if "failure" in words else ())]
     if event.rollout and event.rollout != rollout:
         more.append(f"for rollout {event.rollout}")
-    if event.command_uuid and not minor:
+    if event.command_uuid and words.get("of") == "step":
         more.append(f"UUID {event.command_uuid}")
     return title, "; ".join(part for part in more if part), minor
 
