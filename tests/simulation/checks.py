@@ -342,9 +342,12 @@ class Checks:
         there = [presence.reachable(at) for at in range(since, of.story.ends_at, HOUR)]
         if sum(there) < 0.4 * len(there):
             return False
-        blocked = [uuid for uuid in of.server.open_uuids(udid) if uuid in self._steps]
-        awake = [e for e in of.truth.of(udid, What.AWAKE) if e.at > since]
-        return not blocked or len({e.at // DAY for e in awake}) >= 2
+        sql = "SELECT count(*) FROM journey WHERE enrollment_id = :udid AND armed = 'on the server'"
+        if not self._value(sql, udid=udid) or self._gate_open(udid):
+            return True
+        # It may not be woken, lest it install: it has to come by itself, and more than once where lists are needed.
+        visits = {entry.at // DAY for entry in of.truth.of(udid, What.AWAKE) if entry.at > since + DAY}
+        return len(visits) >= (4 if of.story.item else 2)
 
     # --- for people ---
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from osupdate_kit.protocol.commands import encode_request
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
-from osupdate_kit.rollout.journey import OutboxKind, OutboxRow, OutboxStatus
+from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 from osupdate_kit.rollout.policy import Gate
 from osupdate_kit.rollout.state import Course, Facts
 from osupdate_kit.service.sender import Sender
@@ -47,10 +47,6 @@ class SenderThatRetriesAnew(Sender):
                 tx.save_outbox(rows)
                 tx.add_command(fresh, rows[0].key.server, rows[0].request_type, rows[0].rollout, rows[0].command, now)
         super()._call(rows, push)
-
-    @property
-    def _now(self) -> int:
-        return self._clock.now()
 
 
 class SenderThatKeepsNoRecord(Sender):
@@ -100,7 +96,7 @@ class WorkerThatCountsTwice(Worker):
 
 
 class WorkerThatBelievesNoUpdate(Worker):
-    """A device that finds no update must have it, it thinks."""
+    """A device on which nothing goes on must have the target, it thinks."""
 
     def _event(self, *words: Any) -> RolloutEvent | None:
         event = super()._event(*words)
