@@ -8,6 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from types import MappingProxyType
 
 from osupdate_kit.errors import PlanError
@@ -83,6 +84,12 @@ class Plans:
         return str(version) if version else ""
 
 
+@lru_cache(maxsize=4096)
+def facts_of(text: str) -> Facts:
+    """The facts in a stored text. Kept for a while: worker, loop and sender read those of the same devices in turn."""
+    return Facts.from_json(text)
+
+
 def takes_version(journey: StoredJourney) -> bool:
     """Does ScheduleOSUpdate take a ProductVersion there, or only a listed product key?"""
     return key_available("ProductVersion", Platform(journey.platform), OSVersion.parse(journey.os_version_start))
@@ -94,13 +101,14 @@ def record(
     events: Sequence[RolloutEvent],
     *,
     devices: dict[DeviceKey, StoredDevice] | None = None,
+    journeys: Mapping[DeviceKey, Sequence[StoredJourney]] | None = None,
     raw: Mapping[str, bytes] = MappingProxyType({}),
     at: int = 0,
 ) -> set[DeviceKey]:
     """Store the new ones among `events` and everything that follows from them; whose devices were touched and saved.
 
-    devices: rows the caller has loaded in this transaction, with inventory changes of its own. raw: redacted bodies to
-    be kept beside their events, by digest, as of `at`.
+    devices, journeys: rows the caller has loaded in this transaction, devices with inventory changes of its own. raw:
+    redacted bodies to be kept beside their events, by digest, as of `at`.
     """
     new = tx.add_events(events) if events else []
     if not new:
@@ -110,12 +118,13 @@ def record(
     for event in new:
         by_device[event.key].append(event)
     known = devices if devices is not None else tx.devices(by_device)
-    journeys = tx.journeys_of(by_device)
+    journeys = journeys if journeys is not None else tx.journeys_of(by_device)
     rows: list[Journey] = []
+    belated: dict[DeviceKey, tuple[Mapping[int, Course], int]] = {}
     transitions: list[Transition] = []
     for key, fresh in by_device.items():
         device = known[key]
-        facts, newest_at = Facts.from_json(device.facts), device.newest_at
+        facts, newest_at = facts_of(device.facts), device.newest_at
         mine = [journey for journey in journeys.get(key, ()) if journey.platform and not journey.barred]
         rows += [replace(j.journey, updated_seq=0) for j in mine if not plans.readable(tx, j.journey.rollout)]
         mine = [journey for journey in mine if plans.readable(tx, journey.journey.rollout)]
@@ -131,7 +140,7 @@ def record(
                 transitions += [_row(rollout, key, event.seq, change) for change in found]
                 states[rollout] = after
         if late and mine:
-            transitions += _corrected(tx, plans, key, courses, fresh[-1].seq)
+            belated[key] = courses, fresh[-1].seq
         for journey in mine:
             rollout = journey.journey.rollout
             now = journey_of(key, facts, courses[rollout], plans.target_version(tx, rollout))
@@ -139,21 +148,30 @@ def record(
         known[key] = replace(device, facts=facts.to_json(), newest_at=newest_at)
     tx.save_devices([known[key] for key in by_device])
     tx.save_journeys(rows)
-    tx.add_transitions(transitions)
+    tx.add_transitions(transitions + _corrected(tx, plans, belated))
     return set(by_device)
 
 
 def _corrected(
-    tx: Transaction, plans: Plans, key: DeviceKey, courses: Mapping[int, Course], seq: int
+    tx: Transaction, plans: Plans, belated: Mapping[DeviceKey, tuple[Mapping[int, Course], int]]
 ) -> list[Transition]:
-    """Late news: the whole history again, and only what differs is appended."""
-    events = tx.events_of([key])[key]
+    """Late news of these devices: their whole histories again, and only what differs is appended.
+
+    belated: each device's course by rollout, and the event by which it is known.
+    """
+    events = tx.events_of(belated)
+    by_rollout: dict[int, list[DeviceKey]] = defaultdict(list)
+    for key, (courses, _) in belated.items():
+        for rollout in courses:
+            by_rollout[rollout].append(key)
     found = []
-    for rollout, course in courses.items():
-        known = [Change(t.at, t.state, t.sign) for t in tx.transitions_of(rollout, [key]).get(key, ())]
-        start = plans.start(tx, rollout)
-        true = [Change(start.at, "held", 1), *history(events, course, start)]
-        found += [_row(rollout, key, seq, change) for change in corrections(known, true)]
+    for rollout, keys in by_rollout.items():
+        told, start = tx.transitions_of(rollout, keys), plans.start(tx, rollout)
+        for key in keys:
+            courses, seq = belated[key]
+            known = [Change(t.at, t.state, t.sign) for t in told.get(key, ())]
+            true = [Change(start.at, "held", 1), *history(events[key], courses[rollout], start)]
+            found += [_row(rollout, key, seq, change) for change in corrections(known, true)]
     return found
 
 

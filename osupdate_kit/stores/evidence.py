@@ -45,6 +45,12 @@ def inbox_values(row: InboxRow) -> tuple[str, str, int, bytes]:
     return row.server, row.kind, row.received_at, row.body
 
 
+def _compressed(body: bytes) -> bytes:
+    """With a window for a few KB: zlib's usual 32 KB would cost far more to set up than such a body to compress."""
+    packer = zlib.compressobj(wbits=12, memLevel=4)
+    return packer.compress(body) + packer.flush()
+
+
 class Evidence(Session):
     """Its part of a transaction."""
 
@@ -93,7 +99,7 @@ class Evidence(Session):
 
     def add_raw(self, rows: Sequence[tuple[int, bytes]], *, at: int) -> None:
         """Keep the redacted bodies that events were read from, compressed, by `seq`."""
-        self._each(_ADD_RAW, [(seq, zlib.compress(body, 1), at) for seq, body in rows])
+        self._each(_ADD_RAW, [(seq, _compressed(body), at) for seq, body in rows])
 
     def raw(self, seq: int) -> bytes | None:
         body = self._value(_RAW, seq)
