@@ -251,7 +251,14 @@ class Facts(NamedTuple):
     @property
     def unresolved(self) -> bool:
         """Something happened after which only a query tells whether an install is in progress; or one is."""
-        return self.installing or self.in_doubt
+        return self.installing or self.in_doubt or self.loads_all_the_same
+
+    @property
+    def loads_all_the_same(self) -> bool:
+        """It downloads, and has answered an install step of ours by an Error: it may install, too, when it is done."""
+        return self.loading and any(
+            step.installs and step.answer == Answer.FAILED and not self._over(step) for step in self.steps.values()
+        )
 
     def is_open(self, step: Step) -> bool:
         """Sent or perhaps sent, and no final answer: it may be on the server."""
@@ -553,6 +560,8 @@ def state_of(facts: Facts, course: Course, gate: int) -> State:
         return State.NOT_NOW if any(step.answer == Answer.NOT_NOW for step in waiting) else State.QUEUED
     if facts.in_doubt:
         return State.VERIFYING
+    if facts.loads_all_the_same:
+        return State.DOWNLOADING
     ready = facts.ready
     if not ready and waiting:
         return State.NOT_NOW if waiting[-1].answer == Answer.NOT_NOW else State.QUEUED

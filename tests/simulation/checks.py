@@ -238,8 +238,11 @@ class Checks:
         habits = self._specs[udid].behaviour
         if habits.substitutes and "Default" in self._steps.get(uuid, ""):
             return self._value("SELECT role FROM outbox WHERE command_uuid = :uuid", uuid=uuid) == 1
-        answers = [e.detail for e in self._of.truth.of(udid, What.ANSWERED) if e.command_uuid == uuid]
-        return habits.false_error and "Error" in answers
+        story = self._of.truth.of(udid)
+        answers = [entry.detail for entry in story if entry.what is What.ANSWERED and entry.command_uuid == uuid]
+        busy = (What.DOWNLOAD_STARTED, What.INSTALL_STARTED)
+        last = next(e.what for e in reversed(story) if e.what in (*busy, What.DOWNLOAD_DONE, What.ENROLLED))
+        return habits.false_error and "Error" in answers and last not in busy
 
     def _proofs(self) -> None:
         """I6: *done* only if the device has, or had, the target."""

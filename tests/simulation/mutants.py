@@ -36,12 +36,9 @@ class SenderThatRetriesAnew(Sender):
     """Tries an unknown outcome again under another UUID."""
 
     def _call(self, rows: Sequence[OutboxRow], push: bool) -> None:
-        if (
-            rows[0].kind is OutboxKind.STEP
-            and rows[0].status is OutboxStatus.SENDING
-            and rows[0].not_before > self._now
-        ):
-            fresh, now = self._new_uuid(), self._now
+        now = self._clock.now()
+        if rows[0].kind is OutboxKind.STEP and rows[0].not_before > now:  # a retry
+            fresh = self._new_uuid()
             rows = [replace(row, command_uuid=fresh) for row in rows]
             with self._ledger.write() as tx:
                 tx.save_outbox(rows)
