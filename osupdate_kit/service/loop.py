@@ -20,7 +20,7 @@ from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, HOUR, Cadences, Gate
 from osupdate_kit.rollout.ports import Clock
 from osupdate_kit.rollout.state import Facts
-from osupdate_kit.service.record import Plans, record, takes_version
+from osupdate_kit.service.record import Plans, facts_of, record, takes_version
 from osupdate_kit.service.words import command_text, own_event
 from osupdate_kit.stores.ledger import Ledger, StoredJourney, StoredRollout, Transaction
 
@@ -103,7 +103,7 @@ class Loop:
                 later.append((number, key, now + UNREADABLE))
                 continue
             plan = self._plans.plan(tx, number)
-            facts = Facts.from_json(devices[key].facts)
+            facts = facts_of(devices[key].facts)
             gate = gate_of(rollout, plan, journey, now, held=key in holds)
             decision = next_steps(facts, self._plans.course(tx, journey), gate, now, self._cadences)
             later.append((number, key, decision.due_at))

@@ -19,7 +19,7 @@ from osupdate_kit.rollout.policy import MINUTE, Gate
 from osupdate_kit.rollout.ports import Clock, CommandServer, EnqueueAnswer, Outcome
 from osupdate_kit.rollout.state import Course, Facts
 from osupdate_kit.service.loop import gate_of
-from osupdate_kit.service.record import Plans, record
+from osupdate_kit.service.record import Plans, facts_of, record
 from osupdate_kit.service.words import own_event, receipt
 from osupdate_kit.stores.ledger import InboxRow, Ledger, Transaction
 
@@ -105,7 +105,7 @@ class Sender:
         rollouts = {row.rollout: tx.rollout(row.rollout) for row in rows if row.rollout}
         fits, wakes = [], {}
         for row in rows:
-            facts = Facts.from_json(devices[row.key].facts) if row.key in devices else Facts()
+            facts = facts_of(devices[row.key].facts) if row.key in devices else Facts()
             journey = next((j for j in journeys.get(row.key, ()) if j.journey.rollout == row.rollout), None)
             rollout = rollouts.get(row.rollout)
             gate, course = Gate(), None

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from osupdate_kit.fleet.devices import DeviceKey
@@ -24,7 +25,13 @@ def intention_words(row: OutboxRow) -> dict[str, Any]:
         return {"of": "push", "gate": row.gate}
     if row.kind is OutboxKind.QUERY:
         return {"of": "query", "type": row.request_type}
-    return {"of": "step", "role": row.role, "action": json.loads(row.command)["Updates"][0]["InstallAction"]}
+    return {"of": "step", "role": row.role, "action": _action(row.command)}
+
+
+@lru_cache(maxsize=256)
+def _action(command: str) -> str:
+    action: str = json.loads(command)["Updates"][0]["InstallAction"]
+    return action
 
 
 def own_event(kind: EventKind, row: OutboxRow, now: int, *, server_at: int = 0, reason: str = "") -> RolloutEvent:

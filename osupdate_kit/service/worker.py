@@ -19,7 +19,7 @@ from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 from osupdate_kit.rollout.ports import Clock, ServerEvent, Topic
 from osupdate_kit.rollout.state import Facts, Item, Listed
 from osupdate_kit.servers.events import decode_event
-from osupdate_kit.service.record import Plans, record
+from osupdate_kit.service.record import Plans, facts_of, record
 from osupdate_kit.service.words import Receipt, intention_words, own_event
 from osupdate_kit.stores.ledger import InboxRow, Ledger, StoredDevice, StoredJourney, Transaction
 
@@ -98,8 +98,9 @@ class Worker:
             seen[read.key] = max(seen.get(read.key, 0), read.row.received_at)
             row = answered.get((read.key, read.event.command_uuid)) if read.result else None
             device = devices[read.key]
-            event = self._event(tx, read, row, Facts.from_json(device.facts), journeys.get(read.key, ()))
-            if (better := _described(device, read)) != device:
+            event = self._event(tx, read, row, facts_of(device.facts), journeys.get(read.key, ()))
+            better = _described(device, read)
+            if better is not device and better != device:
                 devices[read.key] = better
                 described.add(read.key)
             if event:
@@ -108,11 +109,11 @@ class Worker:
                 if event.kind in _KEPT:
                     raw[event.digest] = read.row.body
         now = self._clock.now()
-        saved = record(tx, self._plans, events, devices=devices, raw=raw, at=now)
+        saved = record(tx, self._plans, events, devices=devices, journeys=journeys, raw=raw, at=now)
         tx.save_devices([devices[key] for key in described - saved])
         tx.seen(seen)
         tx.set_due(
-            [(j.journey.rollout, key, now) for key in wake for j in journeys.get(key, ()) if j.due_at is not None]
+            [(j.journey.rollout, key, now) for key in wake for j in journeys.get(key, ()) if (j.due_at or 0) > now]
         )
 
     def _settled(self, receipt: Receipt, inbox: InboxRow, rows: dict[int, OutboxRow]) -> list[RolloutEvent]:
@@ -235,7 +236,7 @@ def _described(stored: StoredDevice, read: Read) -> StoredDevice:
             report = None
         device = replace(device, enrolled=True)
     if report is None or event.created_at < stored.info_at:
-        return replace(stored, device=device)
+        return stored if device is stored.device else replace(stored, device=device)
     platform = _platform(report) or device.platform
     described = replace(
         device,
@@ -247,7 +248,7 @@ def _described(stored: StoredDevice, read: Read) -> StoredDevice:
         build_version=report.build_version or device.build_version,
         supervised=report.is_supervised if report.is_supervised is not None else device.supervised,
     )
-    return replace(stored, device=described, info_at=event.created_at)
+    return replace(stored, device=device if described == device else described, info_at=event.created_at)
 
 
 _FAMILIES = (
