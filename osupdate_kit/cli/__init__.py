@@ -4,6 +4,8 @@ Exit status: 0 done, 1 a rollout was stopped or a check found something, 2 misus
 """
 
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
 
@@ -30,12 +32,15 @@ def common(
     context.obj = Common(config or None)
 
 
-def main() -> None:
-    """The command. Errors that the kit can explain are shown in a sentence with their remedy."""
+def main(words: Sequence[str] | None = None) -> NoReturn:
+    """The command; `words` instead of the process's own. Ends by SystemExit with the exit status.
+
+    Errors that the kit can explain are shown in a sentence with their remedy.
+    """
     try:
-        app()
+        app(args=words)
     except OSUpdateKitError as error:
         print(f"osupdate-kit: {error}", file=sys.stderr)
-        sys.exit(2)
     except BrokenPipeError:
-        sys.exit(2)
+        pass
+    sys.exit(2)
