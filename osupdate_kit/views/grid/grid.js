@@ -16,9 +16,9 @@ const BARRED = 2;
 
 // Width of a column: at least so many pixels, and its part of what is left; by kind, and by name where that says more.
 const WIDTHS = {
-  text: [128, 1], choice: [96, 0.6], version: [92, 0.2], flag: [88, 0], number: [76, 0], moment: [76, 0.1], state: [212, 1.2],
+  text: [112, 1], choice: [88, 0.6], version: [108, 0.2], flag: [84, 0], number: [84, 0], moment: [64, 0.1], state: [204, 1.2],
 };
-const WIDTH_OF = { name: [144, 1.4], serial: [120, 0.1], model: [136, 1], platform: [88, 0.1], site: [84, 0.5], ring: [80, 0.1] };
+const WIDTH_OF = { name: [140, 1.4], serial: [112, 0.1], model: [140, 1], platform: [84, 0.1], site: [80, 0.5], ring: [80, 0.1] };
 const MARK = 36;
 
 // --- small makers ---
@@ -184,7 +184,7 @@ class GridView {
       cell.append(sorter);
       head.append(cell);
       this.sorters.set(column.name, sorter);
-      const place = make("div", "", "", { role: "gridcell" });
+      const place = make("div", column.kind === "state" ? "state" : "", "", { role: "gridcell" });
       const opener = button("", () => this.openFilter(column, opener), "filter");
       const lift = button("×", () => this.lift(column), "lift");
       place.append(opener, lift);
@@ -614,13 +614,14 @@ class GridView {
 
   // --- menus ---
 
-  openMenu(opener, label) {
+  openMenu(opener, label, width = 280) {
     this.closeMenu(false);
     const box = make("div", "menu", "", { role: "dialog", "aria-label": label });
+    box.style.width = `${width}px`;
     const place = opener.getBoundingClientRect();
     const root = this.root.getBoundingClientRect();
     box.style.top = `${place.bottom - root.top + 4}px`;
-    box.style.left = `${Math.max(8, Math.min(place.left - root.left, root.width - 288))}px`;
+    box.style.left = `${Math.max(8, Math.min(place.left - root.left, root.width - width - 8))}px`;
     box.style.maxHeight = `${Math.max(160, root.bottom - place.bottom - 16)}px`;
     this.root.append(box);
     opener.setAttribute("aria-expanded", "true");
@@ -757,8 +758,7 @@ class GridView {
 
   openPaste(opener) {
     if (this.menu?.opener === opener) return this.closeMenu(true);
-    const box = this.openMenu(opener, "Paste serials");
-    box.classList.add("wide");
+    const box = this.openMenu(opener, "Paste serials", 360);
     const text = make("textarea", "mono", "", { "aria-label": "Serials, UDIDs or enrollment IDs", placeholder: "Serials, UDIDs or enrollment IDs,\none per line or separated by commas", rows: 6 });
     const answer = make("p", "note", "", { role: "status" });
     const select = button("Select these", () => this.send({ do: "paste", text: text.value, view: this.id }), "solid");
