@@ -50,7 +50,7 @@ function render({ model, el: host }) {
       view.selected
         ? el("p", { class: "sum" }, el("b", {}, count(view.selected)), " selected = ", el("b", {}, count(plain)), " by command",
             view.forced ? [" + ", el("b", {}, count(view.forced)), " by command with force"] : null, " + ", el("b", {}, count(view.by_declaration)), " by declaration + ",
-            el("b", {}, count(view.barred)), " barred")
+            el("b", {}, count(view.barred)), " barred", view.unknown ? [" + ", el("b", {}, count(view.unknown)), " not known well enough"] : "")
         : null,
       el("ul", { class: "notes" },
         view.hidden ? note("attention", el("b", {}, `${count(view.hidden)} selected ${view.hidden === 1 ? "device is" : "devices are"} hidden by the filter`),

@@ -24,6 +24,7 @@ from osupdate_kit.views.status import moment
 from osupdate_kit.views.widgets.drafts import Draft, action_words, noticed, platform_name, verdicts
 from osupdate_kit.views.widgets.look import script, stylesheet
 from osupdate_kit.views.widgets.thread import OneThread
+from osupdate_kit.views.widgets.words import short
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class Confirm(anywidget.AnyWidget):
     """Issue a draft after a confirmation; `rollout` is its number once it has begun.
 
     hidden: selected devices that the grid's filter hides, `hidden_by` in words. stale: devices whose inventory is older
-    than `stale_days`. Setting `draft`, `hidden` or `stale` disarms.
+    than `stale_days`. Setting `draft`, `hidden` or `stale`, or all by `consider`, disarms.
     """
 
     _esm = traitlets.Unicode(script("confirm")).tag(sync=True)
@@ -147,6 +148,19 @@ class Confirm(anywidget.AnyWidget):
             self._stale = tuple(keys)
             self._changed()
 
+    def consider(
+        self,
+        draft: Draft | None,
+        *,
+        hidden: Collection[DeviceKey] = (),
+        hidden_by: str = "",
+        stale: Collection[DeviceKey] = (),
+    ) -> None:
+        """Be about this draft from now on, in one change."""
+        with self._lock:
+            self._draft, self._hidden, self._hidden_by, self._stale = draft, tuple(hidden), hidden_by, tuple(stale)
+            self._changed()
+
     @property
     def stage(self) -> Stage:
         return self._stage
@@ -188,6 +202,7 @@ class Confirm(anywidget.AnyWidget):
                 case "issue":
                     self._issue(nonce, str(message.get("stamp", "")))
                 case "show":
+                    self.chosen_devices = ()  # so that the same devices, asked for again, are news
                     self.chosen_devices = self._hidden if message.get("which") == "hidden" else self._stale
 
     def _read(self, nonce: str) -> None:
@@ -249,7 +264,7 @@ class Confirm(anywidget.AnyWidget):
         found = lines(draft) if draft else ()
         self._count, self._forced = parts.by_command, sum(line.devices for line in found if line.forced)
         self.view = {
-            "name": draft.plan.name if draft else "",
+            "name": short(draft.plan.name) if draft else "",
             "target": str(draft.plan.target) if draft else "",
             "deadline": moment(draft.plan.deadline_at) if draft else "",
             "tries": draft.plan.tries if draft else 0,
@@ -257,7 +272,8 @@ class Confirm(anywidget.AnyWidget):
             "count": self._count,
             "forced": self._forced,
             "by_declaration": parts.by_declaration,
-            "barred": sum(part.devices for part in (*parts.barred, *parts.unknown)),
+            "barred": sum(part.devices for part in parts.barred),
+            "unknown": sum(part.devices for part in parts.unknown),
             "lines": [
                 {
                     "platform": platform_name(line.platform),
@@ -270,7 +286,7 @@ class Confirm(anywidget.AnyWidget):
                 for line in found
             ],
             "hidden": len(self._hidden),
-            "hidden_by": self._hidden_by[:200],
+            "hidden_by": short(self._hidden_by),
             "stale": len(self._stale),
             "stale_days": self._stale_days,
             "unmatched": len(draft.unmatched) if draft else 0,

@@ -230,7 +230,7 @@ function render({ model, el: host }) {
         ? [
             el("p", { class: "sum" }, el("b", {}, count(d.told)), " Macs say how often they were put off", d.exhausted ? [", ", el("b", {}, count(d.exhausted)), " of them have no deferral left"] : "",
               ". ", el("button", { class: "link", "data-key": "told", onclick: () => show("deferred", "told", "Deferred, told by the device") }, "Show devices")),
-            el("div", { class: "scroll" }, el("table", {},
+            el("div", { class: "scroll rows" }, el("table", {},
               el("thead", {}, el("tr", {}, ["Device", "Used, left", "Next install, device-local", "Last seen"].map((words) => el("th", { scope: "col" }, words)))),
               el("tbody", {}, d.rows.map((row) => el("tr", {}, el("td", {}, teller(row, "deferral")), el("td", {}, pips(row)), el("td", {}, row.next_install || "not told"), el("td", {}, row.seen)))))),
             more(d.told, d.rows.length),

@@ -16,16 +16,18 @@ import traitlets
 from osupdate_kit.errors import OSUpdateKitError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.views.widgets.look import script, stylesheet
-from osupdate_kit.views.widgets.sections import device, is_over, sections, short, told_section
+from osupdate_kit.views.widgets.sections import device, is_over, sections, told_section
 from osupdate_kit.views.widgets.story import Told, story
 from osupdate_kit.views.widgets.thread import OneThread
 from osupdate_kit.views.widgets.watch import DeviceLine, Subset, Watched, cause_words
+from osupdate_kit.views.widgets.words import short
 
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 10.0  # how often the browser hears that we are there, though nothing changed
 GONE_SECONDS = 150.0  # a display that has not said for so long that it is there is gone
 LISTED = 50  # devices named when somebody asks for a part
+KEPT = 20  # acts asked for here
 ERROR_SECONDS = 10.0  # between two looks that fail
 
 
@@ -42,7 +44,7 @@ class MonitorSource(Protocol):
         """A few devices as of now."""
 
     def act(self, what: str, detail: str = "") -> int:
-        """Ask the service for pause, resume, halt, cancel, or retry (of a cause; "" = of all); the act's number."""
+        """Ask the service for pause, resume, halt, cancel, or retry (`detail`: of which cause); the act's number."""
 
     def outcome(self, act: int) -> str | None:
         """What became of it: None while the service has not picked it up, "done", or the words of an error."""
@@ -204,15 +206,21 @@ class RolloutMonitor(anywidget.AnyWidget):
         ask = self.head.get("asks", {}).get(what)
         if ask is None or (ask["question"] and not sure):
             return
-        act = self._source.act(what, detail)
-        with self._lock:
-            entry = {"act": act, "what": what, "detail": _detail(what, detail), "outcome": None}
-            self.asked = [*self.asked[-4:], entry]
+        for part in self._causes_to_retry() if what == "retry" and not detail else (detail,):
+            act = self._source.act(what, part)
+            self._remark({"act": act, "what": what, "detail": _detail(what, part), "outcome": None})
         self._wake.set()
 
+    def _causes_to_retry(self) -> list[str]:
+        return [cause.cause for cause in self._watched.causes if cause.retry_helps] if self._watched else []
+
     def _refuse(self, what: str, words: str) -> None:
+        self._remark({"act": 0, "what": what, "detail": "", "outcome": words})
+
+    def _remark(self, act: dict[str, Any]) -> None:
+        """The newest few stay to be read."""
         with self._lock:
-            self.asked = [*self.asked[-4:], {"act": 0, "what": what, "detail": "", "outcome": words}]
+            self.asked = [*self.asked[1 - KEPT :], act]
 
     def _open_acts(self) -> list[dict[str, Any]]:
         return [act for act in self.asked if act["act"] and act["outcome"] is None]
@@ -225,6 +233,8 @@ class RolloutMonitor(anywidget.AnyWidget):
         watched = self._watched
         keys = tuple(self._source.keys(subset))
         lines = self._source.lines(keys[:LISTED])
+        self.chosen_devices = ()  # so that the same part, asked for again, is news
+        self.chosen_devices = ()  # so that the same devices, asked for again, are news
         self.chosen_devices = keys
         if watched is not None:
             rows = [device(line, watched) for line in lines]

@@ -73,12 +73,12 @@ function render({ model, el: host }) {
             "div",
             { class: "trio" },
             field("opens", "Window opens", text("opens", { type: "time" }), "device-local"),
-            field("closes", "closes", text("closes", { type: "time" }), "empty: any hour"),
-            field("time_zone", "Time zone of devices without one", zone),
+            field("closes", "Window closes", text("closes", { type: "time" }), "empty: any hour"),
+            field("time_zone", "Time zone where unknown", zone),
           ),
           el(
             "div",
-            { class: "trio" },
+            { class: "trio wide" },
             field("deadline", "Deadline, UTC", text("deadline", { type: "datetime-local" })),
             field("tries", "Tries per step", text("tries", { type: "number", min: 1 })),
             field("name", "Name", text("name", { placeholder: "from target and deadline" })),
@@ -130,7 +130,7 @@ function render({ model, el: host }) {
       const chosen = platform.choices.find((c) => c.value === fields.actions?.[platform.platform]) ?? best;
       input.value = chosen.value;
       error.textContent = errors[`actions ${platform.platform}`] ?? "";
-      const old = chosen.unknown_to ? ` ${devices(chosen.unknown_to)} too old for it or without a known version.` : "";
+      const old = chosen.unknown_to ? ` ${devices(chosen.unknown_to)} cannot be asked for it, or report no version.` : "";
       help.textContent = `People notice: ${chosen.noticed}.${old}`;
       later ||= chosen.value.includes("InstallLater");
     }

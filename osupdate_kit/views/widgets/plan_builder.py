@@ -40,6 +40,7 @@ from osupdate_kit.views.widgets.fields import (
 )
 from osupdate_kit.views.widgets.look import script, stylesheet
 from osupdate_kit.views.widgets.thread import OneThread
+from osupdate_kit.views.widgets.words import short
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +126,7 @@ class PlanBuilder(anywidget.AnyWidget):
         """Set `chosen_devices` to those of a part of the preview: an instrument, or a barrier by its name."""
         draft = self._draft
         if draft is not None:
+            self.chosen_devices = ()  # so that the same part, asked for again, is news
             self.chosen_devices = keys_of(draft.members, part)
 
     def wait(self, seconds: float = 60) -> bool:
@@ -206,7 +208,7 @@ def _shown(draft: Draft, parts: Verdicts, plan: RolloutPlan) -> dict[str, Any]:
         "barred": [_part(part) for part in parts.barred],
         "unknown": [_part(part) for part in parts.unknown],
         "unmatched": len(draft.unmatched),
-        "unmatched_names": [name[:80] for name in draft.unmatched[:5]],
+        "unmatched_names": [short(name) for name in draft.unmatched[:5]],
         "hazards": [hazard._asdict() for hazard in hazards(plan, versions_of(draft.members))],
         "name": plan.name,
     }

@@ -4,20 +4,16 @@ Each section is compared with the one before, so that only what changed is sent.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
-from osupdate_kit.errors import PlanError
 from osupdate_kit.protocol.terms import Platform
-from osupdate_kit.rollout.plan import zone_of
 from osupdate_kit.views.status import GROUPS, count, moment
 from osupdate_kit.views.widgets.drafts import platform_name
 from osupdate_kit.views.widgets.story import Story, StoryLine, Told
 from osupdate_kit.views.widgets.watch import ActLine, Cause, DeviceLine, Some, Wait, Watched, cause_words
+from osupdate_kit.views.widgets.words import clock, day, devices, local, short
 
 ACTS = ("pause", "resume", "halt", "cancel", "retry")
-NAME_CHARACTERS = 200  # of a device's text in a message; the rest is cut
 
 Section = dict[str, Any]
 
@@ -50,7 +46,7 @@ def _head(watched: Watched) -> Section:
         "by": short(head.by),
         "started": moment(head.started_at),
         "deadline": moment(head.deadline_at),
-        "last_event": _clock(head.last_event_at),
+        "last_event": clock(head.last_event_at),
         "as_of": moment(head.now),
         "served": head.served,
         "over": is_over(watched),
@@ -61,7 +57,7 @@ def _head(watched: Watched) -> Section:
 
 def _act(act: ActLine) -> Section:
     return {
-        "at": _day(act.at),
+        "at": day(act.at),
         "who": short(act.who),
         "what": act.what,
         "count": act.count,
@@ -86,7 +82,7 @@ class Ask(NamedTuple):
 def _ask(what: str, watched: Watched) -> Ask:
     armed = watched.armed.devices
     stays = (
-        f" {count(armed)} {_devices(armed)} may still install what was sent before; they are listed as armed."
+        f" {devices(armed)} may still install what was sent before; they are listed as armed."
         if armed
         else " Nothing that was sent before can still install."
     )
@@ -97,7 +93,7 @@ def _ask(what: str, watched: Watched) -> Ask:
             waiting = sum(watched.states.get(state, 0) for state in ("held", "downloaded", "knocking"))
             return Ask(
                 "Resume…",
-                f"Sending goes on: {count(waiting)} waiting {_devices(waiting)} go on, each inside its window.",
+                f"Sending goes on: {devices(waiting)} waiting take their next step, each inside its window.",
                 "Resume",
             )
         case "halt":
@@ -112,15 +108,15 @@ def _ask(what: str, watched: Watched) -> Ask:
     helped = sum(cause.devices for cause in watched.causes if cause.retry_helps)
     return Ask(
         "Retry…",
-        f"{count(helped)} failed {_devices(helped)} get their tries anew. They are sent the command again inside "
+        f"Of the failed, {devices(helped)} get their tries anew. They are sent the command again inside "
         "their window, and may restart. Causes that a retry cannot help are left out.",
-        f"Retry {count(helped)} {_devices(helped)}",
+        f"Retry {devices(helped)}",
     )
 
 
 def retry_question(cause: Cause) -> str:
     return (
-        f"{count(cause.devices)} {_devices(cause.devices)} get their tries anew: the command is sent again inside "
+        f"{devices(cause.devices)} get their tries anew: the command is sent again inside "
         f"their window, and they may restart. First: {cause.remedy or 'see what they said.'}"
     )
 
@@ -241,8 +237,8 @@ def device(line: DeviceLine, watched: Watched) -> Section:
         "presumed": line.presumed,
         "used": line.deferrals_used,
         "remaining": line.deferrals_remaining,
-        "next_install": _local(line.next_install_at, line.time_zone or watched.head.time_zone),
-        "seen": _day(line.seen_at),
+        "next_install": local(line.next_install_at, line.time_zone or watched.head.time_zone),
+        "seen": day(line.seen_at),
     }
 
 
@@ -276,8 +272,8 @@ def told_section(told: Told, tale: Story) -> Section:
 
 def _story_line(line: StoryLine, zone: str) -> Section:
     return {
-        "at": _day(line.at),
-        "local": _local(line.at, zone) if zone else "",
+        "at": day(line.at),
+        "local": local(line.at, zone) if zone else "",
         "seq": line.seq,
         "title": short(line.title),
         "detail": short(line.detail),
@@ -286,42 +282,3 @@ def _story_line(line: StoryLine, zone: str) -> Section:
         "minor": line.minor,
         "raw": line.raw,
     }
-
-
-# --- words ------------------------------------------------------------------------------------------------------------
-
-
-def short(text: str) -> str:
-    return text if len(text) <= NAME_CHARACTERS else f"{text[: NAME_CHARACTERS - 1]}…"
-
-
-def _devices(number: int) -> str:
-    return "device" if number == 1 else "devices"
-
-
-def _utc(at: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
-
-
-def _clock(at: int) -> str:
-    return f"{_utc(at):%a %d %b, %H:%M:%S} UTC" if at else ""
-
-
-def _day(at: int) -> str:
-    """`23 Nov 02:10`; the zone, UTC, stands in the head."""
-    return f"{_utc(at):%d %b %H:%M}" if at else ""
-
-
-def _local(at: int, zone: str) -> str:
-    """Device-local, and in UTC where the zone is not known."""
-    if not at:
-        return ""
-    known = _zone(zone)
-    return f"{_utc(at).astimezone(known):%a %d %b %H:%M}" if known else f"{_utc(at):%a %d %b %H:%M} UTC"
-
-
-def _zone(name: str) -> ZoneInfo | None:
-    try:
-        return zone_of(name) if name else None
-    except PlanError:
-        return None

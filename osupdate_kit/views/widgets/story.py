@@ -24,7 +24,7 @@ class Told:
     device: Device
     line: DeviceLine
     events: Sequence[RolloutEvent]
-    course: Course
+    course: Course | None  # what the plan wants of it; None for a barred one
     start: Start
     raw_seqs: frozenset[int] | None = None  # events whose body is kept; None: not known
 
@@ -51,33 +51,33 @@ class Story:
 
 def story(told: Told) -> Story:
     """All that happened since the rollout began, and the state after each event."""
-    lines: list[StoryLine] = []
+    if told.course is None:
+        return Story(0, (_barred(told),))
+    lines = [StoryLine(at=told.start.at, seq=0, title="The rollout began", state=State.HELD, changed=True)]
     facts, state = Facts(), State.HELD
-    begun = False
     for event in sorted(told.events, key=lambda e: (max(e.at, told.start.at), e.seq)):
         facts = fold(facts, event)
         if event.seq <= told.start.seq:  # known before the rollout began
             continue
-        if not begun:
-            lines.append(_beginning(told, state))
-            begun = True
         after = stored_state(facts, told.course)
         lines.append(_line(event, state, after, told))
         state = after
-    if not begun:
-        lines.append(_beginning(told, state))
     return Story(max(0, len(lines) - SHOWN), tuple(lines[-SHOWN:]))
 
 
-def _beginning(told: Told, state: State) -> StoryLine:
-    if told.line.state == State.BARRED:
-        title, detail = "Barred when the rollout began", told.line.reason or told.line.barrier
-        return StoryLine(at=told.start.at, seq=0, title=title, detail=detail, state=State.BARRED, changed=True)
-    return StoryLine(at=told.start.at, seq=0, title="The rollout began", state=state, changed=True)
+def _barred(told: Told) -> StoryLine:
+    return StoryLine(
+        at=told.start.at,
+        seq=0,
+        title="Barred when the rollout began: it is sent nothing",
+        detail=told.line.reason or told.line.barrier,
+        state=State.BARRED,
+        changed=True,
+    )
 
 
 def _line(event: RolloutEvent, before: State, after: State, told: Told) -> StoryLine:
-    title, detail, minor = _words(event, told.course.rollout)
+    title, detail, minor = _words(event, told.course.rollout if told.course else 0)
     from_device = event.kind in _FROM_DEVICE
     return StoryLine(
         at=event.at,

@@ -17,6 +17,7 @@ from osupdate_kit.rollout.evidence import LASTING
 from osupdate_kit.rollout.plan import Window
 from osupdate_kit.views.status import GROUPS
 
+DEADLINE = "deadline"  # the cause of who expired without one
 NAMED = 20  # devices per list; the others are counted
 _WAITS = frozenset(state for group in ("active", "put_off", "waiting") for state in GROUPS[group][1])
 _LOST = GROUPS["lost"][1]
@@ -122,7 +123,7 @@ class Some:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why devices failed or expired; each device once, by its last cause ("" = the deadline passed without one)."""
+    """Why devices failed or expired; each device once, by its last cause."""
 
     cause: str
     devices: int
@@ -164,12 +165,12 @@ class Watched:
 
 
 def cause_of(line: DeviceLine) -> str:
-    return line.cause or ("deadline" if line.state == "expired" else "unknown")
+    return line.cause or (DEADLINE if line.state == "expired" else FailureClass.UNKNOWN.value)
 
 
 def retry_helps(cause: str) -> bool:
     """May the same command succeed the next time? Not where only another command or another device would."""
-    return cause not in LASTING
+    return cause not in LASTING and cause != DEADLINE
 
 
 def watched(head: Head, lines: Iterable[DeviceLine]) -> Watched:
@@ -266,7 +267,7 @@ CAUSES: Mapping[str, str] = {
     FailureClass.FAILED: "Installation failed",
     FailureClass.UNKNOWN: "Unknown cause",
     "refused": "Refused by the server",
-    "deadline": "The deadline passed",
+    DEADLINE: "The deadline passed",
 }
 
 
