@@ -76,6 +76,10 @@ class Watching:
     def lines(self, keys: Sequence[DeviceKey]) -> Sequence[DeviceLine]:
         return [self._lines[key] for key in keys if key in self._lines]
 
+    def all_lines(self) -> Sequence[DeviceLine]:
+        """Every device as of the last look."""
+        return list(self._lines.values())
+
     def act(self, what: str, detail: str = "") -> int:
         return self._kit.act(what, self._rollout, detail=detail)
 
@@ -90,13 +94,11 @@ class Watching:
         with self._kit.ledger.read() as tx:
             stored, _ = rollout_and_plan(tx, self._rollout)
             journey = next(j for j in tx.journeys_of([line.key])[line.key] if j.journey.rollout == self._rollout)
-            if journey.barred:
-                return None
             return Told(
                 device=tx.devices([line.key])[line.key].device,
                 line=line,
                 events=tx.events_of([line.key]).get(line.key, []),
-                course=self._plans.course(tx, journey),
+                course=None if journey.barred else self._plans.course(tx, journey),
                 start=Start(stored.started_at, stored.start_seq),
             )
 
