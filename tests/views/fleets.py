@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from osupdate_kit.rollout.eligibility import Barrier
+from osupdate_kit.views import charts
 from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.reports import Act, Report, report_of
 from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, iso, moment, summary
+from tests.views import frames
 
 AT = 1_795_507_200_000_000  # Tue 24 Nov 2026, 08:00 UTC
 MINUTE = 60_000_000
@@ -45,7 +47,7 @@ def device(number: int) -> DeviceStatus:
     barrier = _BARRIERS[number // 100 % 3] if state == "barred" else ""
     return DeviceStatus(
         udid=f"00008030-{number:016X}",
-        serial=HOSTILE[number // 100] if failed and number // 100 < len(HOSTILE) else f"DMPX{number:08}",
+        serial=HOSTILE[number // 50] if failed and number // 50 < len(HOSTILE) else f"DMPX{number:08}",
         server="school" if number % 2 else "company",
         platform="macOS" if number % 3 else "iPadOS",
         state=state,
@@ -88,7 +90,7 @@ def status(number: int) -> RolloutStatusView:
     )
 
 
-def report(number: int, *, charts: Sequence[Chart] = (), made_by: str = "r.abara") -> Report:
+def report(number: int, *, drawn: Sequence[Chart] = (), made_by: str = "r.abara") -> Report:
     return report_of(
         status(number),
         partial(devices, number),
@@ -97,9 +99,26 @@ def report(number: int, *, charts: Sequence[Chart] = (), made_by: str = "r.abara
         made_by=made_by,
         store="SQLite",
         servers=("school", "company"),
-        charts=charts,
+        charts=drawn,
         acts=(
             Act(at=AT - 5_000 * MINUTE, who="r.abara", what="start", count=number, detail="November security"),
             Act(at=AT - 900 * MINUTE, who="<b>o</b>", what="pause", detail="=1+1 lorries full of printers"),
         ),
     )
+
+
+def all_charts() -> list[Chart]:
+    """Eight figures of 5,000 devices."""
+    subject = frames.subject()
+    progress = frames.progress(subject)
+    now = frames.shown(progress)
+    return [
+        charts.states_over_time(progress, now, subject),
+        charts.done_over_time(progress, subject),
+        charts.funnel(frames.stages(now), subject),
+        charts.adoption(frames.versions(progress, subject), subject),
+        charts.deferrals(frames.put_off((0, 5, 120), (1, 4, 200), (2, 3, 90), (5, 0, 29), presumed=126), subject),
+        charts.next_installs(frames.nights(), subject),
+        charts.failures(frames.causes(("space", "", 49), ("user", "", 36), ("power", "", 10)), subject),
+        charts.time_to_update(frames.curves(Canary=156, Pilot=592, Broad=2_000), subject),
+    ]

@@ -25,7 +25,7 @@ from osupdate_kit.views.reports import Format, Report, browser, contents, report
 from osupdate_kit.views.reports.contents import Kind, Table
 from osupdate_kit.views.reports.html import html_report
 from osupdate_kit.views.reports.text import shown
-from osupdate_kit.views.reports.value import NEEDS_PERSON
+from osupdate_kit.views.reports.value import NEEDS_PERSON, SHOWN
 from tests import real
 from tests.views.fleets import AT, HOSTILE, device, devices, report, status
 
@@ -51,7 +51,7 @@ def value() -> Report:
 def files() -> dict[str, Path]:
     """All formats of one report, by their endings."""
     needs_chromium()
-    with_chart = report(DEVICES, charts=[bars(value())])
+    with_chart = report(DEVICES, drawn=[bars(value())])
     folder = Path(mkdtemp(prefix="reports-"))
     return {
         path.name.removeprefix("rollout-7-2026-11-24"): path for path in write_report(with_chart, folder, list(Format))
@@ -117,7 +117,7 @@ def test_value_counts_what_the_devices_say() -> None:
     )
     assert of.needs_person == sum(one.state in NEEDS_PERSON for one in fleet)
     assert f"{of.needs_person} need a person" in of.status.finding
-    assert [one.state for one in of.exceptions] == ["failed"] * 100
+    assert [one.state for one in of.exceptions] == ["failed"] * SHOWN
 
 
 def test_three_sentences_name_every_device_once() -> None:
@@ -309,7 +309,7 @@ def test_a_failed_report_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.
     before = old.read_bytes()
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "none"))
     with pytest.raises(ReportError, match=r"Chromium.*choose html,xlsx,csv"):
-        write_report(report(200, charts=[bars(value())]), tmp_path, ["html", "pdf"])
+        write_report(report(200, drawn=[bars(value())]), tmp_path, ["html", "pdf"])
     assert list(tmp_path.iterdir()) == [old]
     assert old.read_bytes() == before
     (new,) = write_report(report(200), tmp_path, ["html"])

@@ -1,4 +1,4 @@
-"""The HTML report in Chromium: it asks nothing of the network, hostile text stays text, every reader gets the figures."""
+"""The HTML report in Chromium: it asks nothing of the network, hostile text stays text, all readers get the figures."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -7,10 +7,11 @@ from pathlib import Path
 import pypdf
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from plotly.offline import get_plotlyjs
 
 from osupdate_kit.views.reports import browser, contents, report_of, write_report
 from tests import real
-from tests.views.fleets import AT, HOSTILE, devices, report, status
+from tests.views.fleets import AT, HOSTILE, all_charts, devices, report, status
 from tests.views.test_reports import bars
 
 
@@ -27,7 +28,7 @@ def chromium() -> Iterator[Browser]:
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     of = report(2_000)
     charts = [bars(of), bars(of, name="more-bars")]
-    (written,) = write_report(report(2_000, charts=charts), tmp_path_factory.mktemp("report"), ["html"])
+    (written,) = write_report(report(2_000, drawn=charts), tmp_path_factory.mktemp("report"), ["html"])
     return written
 
 
@@ -69,6 +70,17 @@ def test_it_shows_itself_and_does_nothing_else(chromium: Browser, path: Path, sc
     page.locator("summary").first.focus()
     page.keyboard.press("Enter")  # the table is one key away
     assert page.locator("details table").first.is_visible()
+
+
+def test_the_kits_own_charts(chromium: Browser, tmp_path: Path) -> None:
+    """Nothing that plotly does for them is against the policy of the page, and they need little room."""
+    charts = all_charts()
+    (written,) = write_report(report(2_000, drawn=charts), tmp_path, ["html"])
+    assert written.stat().st_size <= len(get_plotlyjs().encode()) + 500_000
+    watched = opened(chromium, written, viewport={"width": 390, "height": 844})
+    expect(watched.page.locator("figure .plot .main-svg .infolayer")).to_have_count(len(charts))
+    assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert watched.said == []
 
 
 def test_hostile_names_stay_text(chromium: Browser, path: Path) -> None:

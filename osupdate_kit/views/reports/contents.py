@@ -293,6 +293,13 @@ def acts(report: Report) -> Table:
     )
 
 
+def section(chart: Chart) -> str:
+    """Beside which table it stands; empty: under *Progress*."""
+    if chart.name.startswith("failures"):
+        return "failures"
+    return "deferrals" if chart.name in ("deferrals", "next-installs") else ""
+
+
 def note(chart: Chart, reconciliation: str) -> tuple[bool, str]:
     """Does the chart's note begin with the sum of the whole, which pages set in colours, and what else does it say?"""
     rest = chart.note.removeprefix(reconciliation)
@@ -300,9 +307,9 @@ def note(chart: Chart, reconciliation: str) -> tuple[bool, str]:
 
 
 def chart_table(chart: Chart, *, rows: int = 0) -> Table:
-    """A chart's own table: numbers to the right, times as times. rows: every so many-th row, so that no more are left."""
-    frame = chart.table
-    step = math.ceil(len(frame) / rows) if rows and len(frame) else 1
+    """A chart's own table. rows: if given, every so many-th row, so that no more are left; the last one always is."""
+    step = math.ceil(len(chart.table) / rows) if rows and len(chart.table) else 1
+    frame = chart.table.iloc[::-step][::-1]
     kinds = [
         Kind.NUMBER if is_numeric_dtype(kind) else Kind.MOMENT if is_datetime64_any_dtype(kind) else Kind.TEXT
         for kind in frame.dtypes
@@ -312,7 +319,9 @@ def chart_table(chart: Chart, *, rows: int = 0) -> Table:
         title=chart.title,
         what=chart.subtitle,
         columns=tuple(Column(str(head), kind) for head, kind in zip(frame.columns, kinds, strict=True)),
-        rows=tuple(tuple(_from_frame(cell) for cell in row) for row in frame.iloc[::-step][::-1].itertuples(index=False)),
+        rows=tuple(
+            tuple(_from_frame(cell) for cell in row) for row in frame.iloc[::-step][::-1].itertuples(index=False)
+        ),
         of=len(frame),
     )
 

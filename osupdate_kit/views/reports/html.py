@@ -59,7 +59,7 @@ class _Figure:
     """A chart as the page wants it: the light figure, and what is different in the dark."""
 
     def __init__(self, chart: Chart, reconciliation: str) -> None:
-        self.chart = chart
+        self.chart, self.section = chart, contents.section(chart)
         self.whole, self.note = contents.note(chart, reconciliation)
         self.table = contents.chart_table(chart, rows=_TABLE_ROWS)
         light, dark = (_plain(chart.figure(theme, bare=True)) for theme in ("light", "dark"))
@@ -99,6 +99,7 @@ def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
         f"script-src {hashes(scripts)}",
         f"style-src {hashes(styles)}",
         "style-src-attr 'unsafe-inline'",  # plotly sets bold and small pieces of its labels so
+        "img-src data:",  # plotly draws a heat map's cells so
         "base-uri 'none'",
     )
     return "; ".join(parts)

@@ -48,20 +48,23 @@ def pdf_report(report: Report, *, progress: Callable[[float], None] = lambda sha
     """The whole document. Raises ReportError with a remedy where charts cannot be drawn."""
     figures = [chart.figure(print=True) for chart in report.charts]
     for place, figure in enumerate(figures):
-        figure.update_layout(
-            font_family=_FONT, height=min(figure.layout.height, _FIRST_HEIGHT if place == 0 else _WIDTH)
-        )
+        figure.update_layout(font_family=_FONT, height=min(figure.layout.height, _WIDTH if place else _FIRST_HEIGHT))
     svgs = draw(figures, progress=progress) if figures else []
+    document = typeset(report, svgs)
+    progress(1)
+    return document
+
+
+def typeset(report: Report, svgs: Sequence[str]) -> bytes:
+    """The document with its charts as they were drawn, in their order."""
     folder = files("osupdate_kit.views.reports")
     with as_file(folder / "templates") as templates, as_file(folder / "fonts") as fonts:
-        document: bytes = typst.compile(
+        return typst.compile(
             templates / "report.typ",
             format="pdf",
             font_paths=[fonts],
             sys_inputs={"report": json.dumps(_data(report, svgs))},
         )
-    progress(1)
-    return document
 
 
 def draw(figures: Sequence[go.Figure], *, progress: Callable[[float], None] = lambda share: None) -> list[str]:
@@ -122,6 +125,7 @@ def _chart(chart: Chart, svg: str, reconciliation: str) -> dict[str, Any]:
     return {
         "title": _text(chart.title),
         "what": _text(chart.subtitle),
+        "section": contents.section(chart),
         "whole": whole,
         "note": [_text(line) for line in note.splitlines()],
         "alternative": cut(chart.alternative),

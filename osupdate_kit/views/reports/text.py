@@ -73,4 +73,4 @@ def _csv(cell: Cell) -> str | float | None:
     if isinstance(cell, str):
         text = plain(cell)
         return f"'{text}" if like_a_formula(text) else text
-    return f"{cell:%Y-%m-%d %H:%M:%S}" if isinstance(cell, datetime) else cell
+    return cell.isoformat(" ", "seconds")[:19] if isinstance(cell, datetime) else cell

@@ -18,7 +18,7 @@ Devices = Callable[[], Iterable[DeviceStatus]]  # all devices of the rollout, ea
 
 NEEDS_PERSON = ("failed", "expired", "silent", "stalled", "unknown")
 PUT_OFF = GROUPS["put_off"][1]
-SHOWN = 100  # devices that a page names; the rest stands in Excel and CSV
+SHOWN = 50  # devices that a page names; the rest stands in Excel and CSV
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 // Draws the figures in the reader's colour scheme, light for print, and closes the tables that stand for them.
 (() => {
   const darkScheme = matchMedia("(prefers-color-scheme: dark)");
-  const PRINT = { width: 680, firstHeight: 300 }; // A4 between its margins, CSS pixels; the first page has much to hold
+  const PRINT = { width: 680, firstHeight: 280 }; // A4 between its margins, CSS pixels; the first page has much to hold
+  const LEAST_PLOT = 180;
 
   const figures = [...document.querySelectorAll("figure[data-chart]")].map((element) => {
     const { light, dark } = JSON.parse(element.querySelector("script").textContent);
@@ -17,7 +18,13 @@
     return copy;
   }
 
-  function draw(theme, size = () => ({ autosize: true })) {
+  // A plot that is left no room by its labels becomes wider than the screen and is scrolled.
+  function onScreenSize(place, { margin }) {
+    const least = margin.l + margin.r + LEAST_PLOT;
+    return least > figures[place].plot.clientWidth ? { width: least, autosize: false } : { autosize: true };
+  }
+
+  function draw(theme, size = onScreenSize) {
     figures.forEach(({ plot, ...themes }, place) => {
       const { data, layout } = structuredClone(themes[theme]);
       Plotly.react(plot, data, { ...layout, ...size(place, layout) }, { responsive: true, displayModeBar: false });
