@@ -6,7 +6,6 @@ The devices live by the store's clock, faster than real time. Everything the kit
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import zlib
@@ -18,6 +17,8 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any, Literal
 
+from sqlalchemy import MetaData, select
+
 from osupdate_kit.lab.devices import SimulatedDevice
 from osupdate_kit.lab.fleet import makeup
 from osupdate_kit.lab.http import Call, Loopback
@@ -28,6 +29,7 @@ from osupdate_kit.lab.truth import TruthLog, What
 from osupdate_kit.rehearsal import write_list
 from osupdate_kit.service.clock import KitClock, open_clock
 from osupdate_kit.settings import Settings
+from osupdate_kit.stores.connect import make_engine, store_url
 from osupdate_kit.stores.ledger import Ledger
 from tests.real import Cluster, free_port, nanomdm
 
@@ -156,20 +158,19 @@ class Site:
         return found
 
     def _everything_stored(self) -> Iterator[tuple[str, bytes]]:
-        path = self.folder / "store.db"
-        if not path.exists():
-            return
-        with sqlite3.connect(path) as connection:
-            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            for name in tables:
-                whole = bytearray()
-                for row in connection.execute(f"SELECT * FROM {name}"):
-                    for cell in row:
-                        whole += _plain(cell) + b"\n"
-                yield name, bytes(whole)
+        engine = make_engine(store_url(self.environment["OSUPDATE_KIT_STORE_URL"]))
+        tables = MetaData()
+        with engine.connect() as connection:
+            tables.reflect(connection)
+            for table in tables.tables.values():
+                cells = (cell for row in connection.execute(select(table)) for cell in row)
+                yield table.name, b"\n".join(map(_plain, cells))
+        engine.dispose()
 
 
 def _plain(cell: object) -> bytes:
+    if isinstance(cell, memoryview):
+        cell = bytes(cell)
     if not isinstance(cell, bytes):
         return str(cell).encode()
     try:
@@ -195,7 +196,10 @@ def site(
     cluster: Cluster | None = None,
     engine: dict[str, float] | None = None,
 ) -> Iterator[Site]:
-    """A site whose devices are enrolled before the kit first starts. start: ISO 8601, of the site's clock."""
+    """A site whose devices are enrolled before the kit first starts. start: ISO 8601, of the site's clock.
+
+    pgsql: server and store are on PostgreSQL, each in a database of the cluster; else both are not.
+    """
     port = free_port()
     recorder = Recorder(port)
     dsn = cluster.nanomdm_database() if storage == "pgsql" and cluster else "unused"
@@ -207,9 +211,9 @@ def site(
         ) as server,
     ):  # fmt: skip
         truth = TruthLog()
-        store_url = f"sqlite:///{folder / 'store.db'}"
-        settings = Settings.model_validate({"store_url": store_url, "clock": {"start": start, "speed": speed}})
-        ledger = Ledger.open(store_url, migrate=True)
+        url = cluster.url() if storage == "pgsql" and cluster else f"sqlite:///{folder / 'store.db'}"
+        settings = Settings.model_validate({"store_url": url, "clock": {"start": start, "speed": speed}})
+        ledger = Ledger.open(url, migrate=True)
         clock = open_clock(ledger, start_at=settings.clock_start_at, speed=speed)
         devices = [SimulatedDevice(spec, makeup("school").releases.get(spec.platform) or
                                    makeup("company").releases[spec.platform], truth) for spec in specs]  # fmt: skip
@@ -220,7 +224,7 @@ def site(
                 (folder / name).touch(mode=0o600)
                 (folder / name).write_text(key)
             lines = [
-                f'store_url = "{store_url}"',
+                f'store_url = "{url}"',
                 f'[servers.{SERVER}]\nkind = "nanomdm"\nurl = "{proxy.url}"\nkey_file = "api.key"',
                 'webhook_key_file = "webhook.key"',
                 f"[receiver]\nport = {port}",
@@ -230,7 +234,7 @@ def site(
             (folder / "osupdate-kit.toml").write_text("\n".join(lines) + "\n")
             write_list(tuple(specs), folder / "fleet.csv")
             environment = {name: value for name, value in os.environ.items() if not name.startswith("OSUPDATE_KIT_")}
-            environment |= {"OSUPDATE_KIT_STORE_URL": store_url, "NO_COLOR": "1", "COLUMNS": "200"}
+            environment |= {"OSUPDATE_KIT_STORE_URL": url, "NO_COLOR": "1", "COLUMNS": "200"}
             made = Site(folder, world, truth, clock, recorder, proxy, specs, environment, ledger)
             try:
                 yield made
