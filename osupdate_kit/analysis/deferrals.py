@@ -46,7 +46,7 @@ def next_installs(scope: Scope) -> pd.DataFrame:
     """
     facts = scope.tables["devices"].select(*KEY, _.facts)
     rows = _deferred(scope).left_join(facts, KEY)
-    at = rows.facts.nullif("").cast("json")[_CELL][_NEXT].int.fill_null(0)
+    at = rows.facts.nullif("").cast("json")[_CELL][_NEXT].cast("string").cast("int64").fill_null(0)
     quarter = (at > scope.now).ifelse(at - at % _QUARTER, 0)
     counts = rows.group_by(zone=rows.time_zone, quarter=quarter).agg(devices=_.count()).to_pandas()
     local = [_local(*row, home=scope.plan.time_zone or "UTC") for row in counts.itertuples(index=False)]

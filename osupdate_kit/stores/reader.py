@@ -55,7 +55,7 @@ def _postgres(engine: Engine) -> Iterator[ibis.BaseBackend]:
     connection = raw.driver_connection
     assert connection is not None
     connection.autocommit = True
-    connection.read_only = True
+    connection.execute("SET default_transaction_read_only = on")
     try:
         yield ibis.postgres.from_connection(connection)
     except psycopg.Error as error:
