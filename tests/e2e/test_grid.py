@@ -5,7 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.e2e.conftest import Notebook, OpenNotebook
+from tests.e2e.conftest import OpenNotebook
+from tests.e2e.jupyter import Notebook
 
 pytestmark = pytest.mark.real_server
 

@@ -1,0 +1,1 @@
+"""What people wait for in JupyterLab, as ratios of one run."""

@@ -1,0 +1,33 @@
+"""Run the measurements in JupyterLab and print them. Exit 1 when a target is missed. Needs Chromium.
+
+Run: python -m benchmarks.ui [--quick]
+"""
+
+import argparse
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.ui import grids
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks.ui", description=__doc__)
+    arguments.add_argument("--quick", action="store_true", help="small sizes: shows that it runs, proves no target")
+    chosen = arguments.parse_args()
+    table = Table("measured", "ours", "against", "theirs", "ratio", "target", "")
+    missed = 0
+    for line in grids.run(chosen.quick):
+        target = f"≤ {line.most:.3g}" if line.most is not None else f"≥ {line.least:.3g}" if line.least else "-"
+        theirs = "-" if line.limit is None else f"{line.limit:,.0f} {line.unit}"
+        ratio = "-" if line.ratio is None else f"{line.ratio:.3g}"
+        verdict = {True: "ok", False: "MISSED", None: "stated"}[line.ok]
+        table.add_row(line.measured, f"{line.ours:,.0f} {line.unit}", line.against, theirs, ratio, target, verdict)
+        missed += line.ok is False
+    Console(width=130).print(table)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
