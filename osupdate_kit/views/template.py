@@ -7,7 +7,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 import plotly.io as pio
 
-from osupdate_kit.views.page import tokens
+from osupdate_kit.views.tokens import tokens
 
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = ("light", "dark")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -299,6 +300,14 @@ def test_figures_have_text_alternatives_and_their_table() -> None:
     themes = json.loads(figure.find("script").string)
     assert themes["light"]["data"]
     assert themes["dark"]
+
+
+def test_a_long_curve_is_thinned_to_its_newest_row() -> None:
+    long = replace(bars(value()), table=pd.DataFrame({"Hour": range(500), "Done": range(500)}))
+    thinned = contents.chart_table(long, rows=48)
+    assert 40 <= len(thinned.rows) <= 48
+    assert thinned.rows[-1] == (499, 499)
+    assert thinned.of == len(contents.chart_table(long).rows) == 500
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from osupdate_kit.views.page import tokens
 from osupdate_kit.views.template import Theme, template
+from osupdate_kit.views.tokens import tokens
 
 _FLAG = "M0,6 L7,3 L0,0 Z"  # drawn, not typed: fonts differ, and some signs turn into emoji
 _DAY_MS = 86_400_000

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from osupdate_kit.analysis.scope import Subject
-from osupdate_kit.views.page import tokens
 from osupdate_kit.views.status import GROUPS, count, moment
+from osupdate_kit.views.tokens import tokens
 
 FEW = 30  # below this, counts instead of rates
 LONGEST = 80  # characters of a text from a device

@@ -16,8 +16,8 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.fleet.inventory import Kind
 from osupdate_kit.views.grid.columns import LAST, Choice, Mask, Ranks, Rows, codes_of, short, texts
 from osupdate_kit.views.grid.filters import ChoiceFilter
-from osupdate_kit.views.page import tokens
 from osupdate_kit.views.status import STATES
+from osupdate_kit.views.tokens import tokens
 
 ARMED, REGRESSED = 1, 2
 BARRED = STATES.index("barred")

@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from osupdate_kit.views.page import tokens
+from osupdate_kit.views.tokens import tokens
 
 
 @cache

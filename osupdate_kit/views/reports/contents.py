@@ -319,10 +319,8 @@ def chart_table(chart: Chart, *, rows: int = 0) -> Table:
         title=chart.title,
         what=chart.subtitle,
         columns=tuple(Column(str(head), kind) for head, kind in zip(frame.columns, kinds, strict=True)),
-        rows=tuple(
-            tuple(_from_frame(cell) for cell in row) for row in frame.iloc[::-step][::-1].itertuples(index=False)
-        ),
-        of=len(frame),
+        rows=tuple(tuple(_from_frame(cell) for cell in row) for row in frame.itertuples(index=False)),
+        of=len(chart.table),
     )
 
 

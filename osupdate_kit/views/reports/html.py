@@ -17,12 +17,12 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from osupdate_kit.views.charts import Chart
-from osupdate_kit.views.page import tokens
 from osupdate_kit.views.reports import contents
 from osupdate_kit.views.reports.signs import sign
 from osupdate_kit.views.reports.text import cut, shown
 from osupdate_kit.views.reports.value import Report
 from osupdate_kit.views.status import count
+from osupdate_kit.views.tokens import tokens
 
 _TABLE_ROWS = 48  # of a chart's table; curves are thinned to it
 _EMPTY = ""  # plotly adds one empty style element and fills it by script

@@ -20,7 +20,6 @@ from choreographer.browsers.chromium import Chromium
 
 from osupdate_kit.errors import ReportError
 from osupdate_kit.views.charts import Chart
-from osupdate_kit.views.page import tokens
 from osupdate_kit.views.reports import contents
 from osupdate_kit.views.reports.contents import Cell, Sentence, Table
 from osupdate_kit.views.reports.signs import sign
@@ -28,6 +27,7 @@ from osupdate_kit.views.reports.text import cut, plain, shown
 from osupdate_kit.views.reports.value import Report
 from osupdate_kit.views.status import count
 from osupdate_kit.views.template import for_print
+from osupdate_kit.views.tokens import tokens
 
 _WIDTH = 720  # of a chart, CSS pixels: the page between its margins, so that its text has the size of the page's
 _FIRST_HEIGHT = 340  # of the first one: its page has room for no more

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 
-from osupdate_kit.views.page import tokens
 from osupdate_kit.views.status import GROUPS
+from osupdate_kit.views.tokens import tokens
 
 
 @cache

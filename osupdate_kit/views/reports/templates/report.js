@@ -18,9 +18,9 @@
     return copy;
   }
 
-  // A plot that is left no room by its labels becomes wider than the screen and is scrolled.
+  // A plot that is left no room by its labels, or stands beside sentences, becomes wider than the screen and is scrolled.
   function onScreenSize(place, { margin }) {
-    const least = margin.l + margin.r + LEAST_PLOT;
+    const least = margin.l + margin.r + Math.max(LEAST_PLOT, 1.2 * margin.r);
     return least > figures[place].plot.clientWidth ? { width: least, autosize: false } : { autosize: true };
   }
 
