@@ -8,6 +8,7 @@ import ast
 import operator
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from osupdate_kit.errors import ProtocolError, SelectionError
@@ -40,6 +41,11 @@ class Selection:
 
     def __len__(self) -> int:
         return len(self.devices)
+
+    def _repr_html_(self) -> str:
+        left_out = "".join(f"<li>{count:,} left out: {escape(reason)}</li>" for reason, count in self.left_out.items())
+        unmatched = f"<li>{len(self.unmatched):,} wanted names that no device has</li>" if self.unmatched else ""
+        return f"<p><b>{len(self):,} devices selected</b></p><ul>{left_out}{unmatched}</ul>"
 
 
 def criterion(text: str, *, more_columns: Collection[str] = ()) -> Criterion:

@@ -16,6 +16,8 @@ from osupdate_kit.kit import status as _status
 from osupdate_kit.kit.plans import Draft, draft, plan_of
 from osupdate_kit.kit.rollouts import Rollout
 from osupdate_kit.kit.servers import Servers
+from osupdate_kit.lab.server import SIMULATED
+from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, Cadences
 from osupdate_kit.rollout.ports import Clock, CommandServer, ServerCheck
@@ -25,10 +27,14 @@ from osupdate_kit.service.service import Turns
 from osupdate_kit.service.verify import Difference, verify
 from osupdate_kit.settings import Settings
 from osupdate_kit.stores.ledger import Ledger, StoredRollout, Transaction
-from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, iso
+from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, count, iso
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from osupdate_kit.views.grid import DeviceGrid
+    from osupdate_kit.views.widgets import Confirm, PlanBuilder
+    from osupdate_kit.views.widgets import Draft as Shown
 
 __all__ = ["Draft", "Kit", "Rollout", "Sync"]
 
@@ -71,6 +77,12 @@ class Kit:
 
     def close(self) -> None:
         self.ledger.close()
+
+    def _repr_html_(self) -> str:
+        lines = [f"{count(self.count())} devices on {', '.join(self.servers) or 'no server'}"]
+        lines += [f"rollout {stored.id}, {name}: {stored.status}" for stored, name in self.rollouts()[-10:]]
+        lines += ["a service works" if self.is_served() else "no service works: start one by osupdate-kit serve"]
+        return f"<p><b>osupdate-kit</b><br>{'<br>'.join(map(escape, lines))}</p>"
 
     # --- servers and devices ---
 
@@ -167,11 +179,12 @@ class Kit:
         with self.ledger.read() as tx:
             return tx.count_devices()
 
-    def stale(self, selection: Selection, *, days: float = 7) -> list[DeviceKey]:
-        """Whose inventory is older than that, or who never told anything of itself."""
+    def stale(self, chosen: Selection | Draft, *, days: float = 7) -> list[DeviceKey]:
+        """Whose inventory is older than that, or who never told anything of itself; of a draft: who takes its plan."""
+        members = [m for m in chosen.members if not m.barrier] if isinstance(chosen, Draft) else chosen.devices
         oldest = self.clock.now() - int(days * DAY)
         with self.ledger.read() as tx:
-            known = tx.devices(device.key for device in selection.devices)
+            known = tx.devices(member.key for member in members)
         return [key for key, stored in known.items() if self.clock.from_server(stored.info_at) < oldest]
 
     # --- plans ---
@@ -229,13 +242,31 @@ class Kit:
             tx.audit(at=now, who=self.who, what="start", rollout=number, count=policy.members, detail=policy.name)
         return Rollout(self, number)
 
-    def issue(self, draft: Draft) -> int:
+    def issue(self, draft: "Shown") -> int:
         """What the confirmation widget calls: begin, and give the number."""
+        assert isinstance(draft, Draft), draft
         return self.start(draft).id
 
-    def rollout(self, number: int) -> Rollout:
-        """Raises RolloutError if there is none of that number."""
+    def rehearse(self, draft: Draft) -> Rollout:
+        """In the lab, where no device is real, begin at once unless a rollout runs there; elsewhere begin nothing.
+
+        The newest rollout. A plan for real devices is begun by a person, in `confirm`. Raises RolloutError if there is
+        no rollout.
+        """
+        running = any(stored.status is RolloutStatus.RUNNING for stored, _ in self.rollouts())
+        return self.rollout() if running or not self.is_lab() else self.start(draft)
+
+    def is_lab(self) -> bool:
+        """Does every server say of itself that its devices are simulated?"""
+        return bool(self.servers) and all(SIMULATED in server.version for server in self.check_servers())
+
+    def rollout(self, number: int | None = None) -> Rollout:
+        """The rollout of that number, or the newest. Raises RolloutError if there is none."""
         with self.ledger.read() as tx:
+            if number is None:
+                number = max((stored.id for stored in tx.rollouts()), default=None)
+            if number is None:
+                raise RolloutError("No rollout has begun yet.", remedy="Plan one, and confirm it.")
             _status.rollout_and_plan(tx, number)
         return Rollout(self, number)
 
@@ -263,6 +294,26 @@ class Kit:
     def status(self, rollout: int, *, keep: Callable[[DeviceStatus], bool] = lambda device: True) -> RolloutStatusView:
         """Everything about a rollout as of now. `keep`: which devices to list; all are counted."""
         return Rollout(self, rollout).status(keep=keep)
+
+    # --- widgets ---
+
+    def grid(self, frame: "pd.DataFrame | None" = None, *, name: str = "fleet", **words: Any) -> "DeviceGrid":
+        """The fleet, or these rows of it, in a grid; its state column is live. words: as `DeviceGrid` takes them."""
+        from osupdate_kit.kit.notebook import fleet_grid
+
+        return fleet_grid(self, self.devices() if frame is None else frame, name=name, **words)
+
+    def plan_builder(self, chosen: "DeviceGrid | Selection", **words: Any) -> "PlanBuilder":
+        """A form that plans for a selection, or for what a grid selects, now and later."""
+        from osupdate_kit.kit.notebook import plan_builder
+
+        return plan_builder(self, chosen, **words)
+
+    def confirm(self, planned: "PlanBuilder | Draft", *, grid: "DeviceGrid | None" = None) -> "Confirm":
+        """What a person clicks to begin a rollout; it says what the grid's filter hides and whose inventory is old."""
+        from osupdate_kit.kit.notebook import confirm
+
+        return confirm(self, planned, grid)
 
     # --- service ---
 

@@ -1,5 +1,7 @@
 """One rollout in the hands of an operator: frames, charts, report, monitor, acts. What is heavy is imported late."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
     from osupdate_kit.analysis.scope import Scope
     from osupdate_kit.kit import Kit
     from osupdate_kit.views.charts import Chart
+    from osupdate_kit.views.grid import DeviceGrid
     from osupdate_kit.views.widgets import RolloutMonitor
 
-FORMATS = ("html", "xlsx", "csv")
+LOOK_SECONDS = 1.0
 STRIPS = 40  # up to so many devices each one gets a strip of its own
 
 
@@ -51,6 +54,16 @@ class Rollout:
         """Has every device reached an end, or needs a person?"""
         return all(state in ENDS or state in ATTENTION for state in self.status(keep=_nobody).states)
 
+    def wait_for(self, *, done: float, seconds: float) -> RolloutStatusView:
+        """Wait until this share (0-1) of the devices that take the plan is done, but no longer than `seconds`."""
+        ends, pause = time.monotonic() + seconds, threading.Event()
+        while True:
+            status = self.status(keep=_nobody)
+            wanted = done * (status.selected - status.states.get("barred", 0))
+            if status.states.get("done", 0) >= wanted or time.monotonic() >= ends:
+                return status
+            pause.wait(LOOK_SECONDS)
+
     def devices(self, as_of: datetime | None = None) -> "pd.DataFrame":
         """One row per device: who it is, and its state then or now (see `analysis.progress.devices`)."""
         from osupdate_kit.analysis import progress
@@ -79,6 +92,41 @@ class Rollout:
         with self._scope() as scope:
             return failures.failures(scope)
 
+    def contradictions(self) -> "pd.DataFrame":
+        """Devices whose evidence does not fit together: `serial`, `platform`, `what`, `asked`, `returned`, `os_version`.
+
+        Another InstallAction came back, or a lower version after the target, or the state is *unknown*.
+        """
+        import pandas as pd
+
+        found = [
+            (
+                device.serial,
+                device.platform,
+                what,
+                device.action_asked,
+                device.action_returned,
+                device.os_version_reported,
+            )
+            for device in self.status(keep=_contradicts).devices
+            for what in _contradictions(device)
+        ]
+        return pd.DataFrame(found, columns=["serial", "platform", "what", "asked", "returned", "os_version"])
+
+    def story(self, wanted: str) -> "pd.DataFrame":
+        """What happened to a device, by serial, UDID or enrollment ID: `at` (UTC), `what`, `detail`, `state` after it."""
+        import pandas as pd
+
+        from osupdate_kit.kit.watch import watch
+        from osupdate_kit.views.widgets.story import story
+
+        told = watch(self._kit, self.id).story(wanted)
+        if told is None:
+            raise RolloutError(f"No device of rollout {self.id} is {wanted!r}.", remedy="Give its serial or its UDID.")
+        lines = [(line.at, line.title, line.detail, line.state) for line in story(told).lines if not line.minor]
+        frame = pd.DataFrame(lines, columns=["at", "what", "detail", "state"])
+        return frame.assign(at=pd.to_datetime(frame["at"], unit="us", utc=True))
+
     # --- pictures ---
 
     def charts(self) -> "list[Chart]":
@@ -93,22 +141,31 @@ class Rollout:
             raise RolloutError(f"There is no chart {name!r}.", remedy=f"Charts: {', '.join(made)}.")
         return made[name]
 
-    def monitor(self) -> "RolloutMonitor":
-        """The live view, with pause, resume, halt, cancel and retry."""
+    def monitor(self, *, grid: "DeviceGrid | None" = None) -> "RolloutMonitor":
+        """The live view, with pause, resume, halt, cancel and retry. `grid`: where to show the devices one chooses."""
+        from osupdate_kit.kit.notebook import show_chosen
         from osupdate_kit.kit.watch import watch
         from osupdate_kit.views.widgets import RolloutMonitor
 
-        return RolloutMonitor(watch(self._kit, self.id))
+        monitor = RolloutMonitor(watch(self._kit, self.id))
+        if grid is not None:
+            show_chosen(monitor, grid, "chosen in the monitor")
+        return monitor
 
     def report(
         self,
         folder: Path | str,
-        formats: Sequence[str] = FORMATS,
+        formats: Sequence[str] = (),
         *,
         progress: Callable[[str, float], None] = lambda what, share: None,
     ) -> list[Path]:
-        """Write the report in these formats (html, pdf, xlsx, csv); the paths. pdf needs a Chromium for its charts."""
-        from osupdate_kit.views.reports import Act, report_of, write_report
+        """Write the report in these formats (html, pdf, xlsx, csv); the paths.
+
+        pdf needs a Chromium for its charts. No formats: all that can be written here.
+        """
+        from osupdate_kit.views.reports import Act, Format, browser, report_of, write_report
+
+        formats = formats or [one for one in Format if one is not Format.PDF or browser()]
 
         kit, now = self._kit, self._kit.clock.now()
         with self._scope() as scope:
@@ -182,6 +239,19 @@ def _charts(scope: "Scope") -> "list[Chart]":
         charts.time_to_update(survival.time_to_update(scope, by="platform"), subject, by="platform"),
     ]
     return made
+
+
+def _contradictions(device: DeviceStatus) -> Iterator[str]:
+    if device.state == "unknown":
+        yield device.reason or "its evidence contradicts itself"
+    if "regressed" in device.flags:
+        yield "reported the target, and later less"
+    if device.action_returned and device.action_returned != device.action_asked:
+        yield "does something else than it was asked for"
+
+
+def _contradicts(device: DeviceStatus) -> bool:
+    return any(_contradictions(device))
 
 
 def _nobody(device: DeviceStatus) -> bool:

@@ -29,6 +29,7 @@ CHECKIN_TYPE = "application/x-apple-aspen-mdm-checkin"
 COMMAND_TYPE = "application/x-apple-aspen-mdm"
 IDENTITY_HEADER = "X-Client-Cert"
 HMAC_HEADER = "X-Hmac-Signature"
+SIMULATED = "simulated"  # stands in the version that it tells, which is the one difference from the real server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +293,7 @@ class LabServer:
         named = {name.lower(): value for name, value in headers.items()}
         with self._lock:
             if path == "/version":
-                return self._json(200, {"version": "v0.9.0"})
+                return self._json(200, {"version": f"v0.9.0, {SIMULATED}"})
             if path == "/mdm":
                 checkin = named.get("content-type", "").startswith(CHECKIN_TYPE)
                 status, answer = self.mdm(
