@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from osupdate_kit.lab.clock import DAY, HOUR, SECOND
 from osupdate_kit.lab.habits import Presence
-from osupdate_kit.lab.truth import What, can_install, command_words
+from osupdate_kit.lab.truth import SecondInstall, What, can_install, command_words
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.history import stored_state
@@ -54,6 +54,7 @@ class Checks:
         self._waits: list[dict[str, Any]] = []  # acknowledged events whose effect is not looked up yet
         self._members: dict[int, set[str]] = {}
         self._done: set[tuple[int, str]] = set()
+        self._judged: set[SecondInstall] = set()
         self._looked_at = 0  # entries of the truth log that I1 was judged by
         self._turns = 0
         self._reports: dict[tuple[str, str], set[str]] = {}  # (device, UUID): distinct answers acknowledged
@@ -228,7 +229,8 @@ class Checks:
         dead = self._abandoned()
         found = [one for one in truth.second_installs(self._own) if one.open_uuid not in dead]
         found += truth.second_installs(self._own - dead)
-        for one in found:
+        for one in set(found) - self._judged:
+            self._judged.add(one)
             if not self._beyond_knowing(one.udid, one.open_uuid):
                 raise Broken("I1", f"{one.udid} is sent {one.command_uuid} while {one.open_uuid} is open")
 
