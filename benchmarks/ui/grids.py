@@ -28,7 +28,7 @@ from osupdate_kit.views.status import STATES
 from tests.views.grids import fleet
 itables.init_notebook_mode(connected=False)
 itables.options.maxBytes = 0
-frames = {size: fleet(size) for size in {sizes}}}
+frames = {{size: fleet(size) for size in {sizes}}}
 """
 CELLS = {
     "ours": "grid = DeviceGrid(frames[{size}], states={{}}); grid",
@@ -39,8 +39,7 @@ CELLS = {
 PAINTED = """(output) => {
   const canvases = [...output.querySelectorAll("canvas")].filter((canvas) => canvas.width > 200 && canvas.height > 200);
   for (const canvas of canvases) {
-    const size = Math.min(canvas.width, canvas.height) / 2;
-    const pixels = new Uint32Array(canvas.getContext("2d").getImageData(60, 60, size, size).data.buffer);
+    const pixels = new Uint32Array(canvas.getContext("2d").getImageData(80, 40, 160, 40).data.buffer);
     if (new Set(pixels).size > 8) return true;
   }
   return [...output.querySelectorAll(".device, td")].some((node) => /C02X\\d{8}/.test(node.textContent));
@@ -52,6 +51,7 @@ RUN_CELL = """async ([cell, painted]) => {
   notebook.deselectAll();
   notebook.activeCellIndex = cell;
   const output = notebook.widgets[cell].node;
+  await notebook.scrollToItem(cell, "start"); // a canvas is painted in view only
   const start = performance.now();
   const done = jupyterapp.commands.execute("notebook:run-cell");
   const first = await new Promise((resolve) => {
@@ -83,7 +83,8 @@ FRAMES = """async (seconds) => {
     const look = (now) => {
       gaps.push(now - last);
       last = now;
-      if (now < end) requestAnimationFrame(look); else done({fps: gaps.length / seconds, worst: Math.max(...gaps.slice(2))});
+      if (now < end) requestAnimationFrame(look);
+      else done({fps: gaps.length / seconds, worst: Math.max(...gaps.slice(2))});
     };
     requestAnimationFrame(look);
   });
@@ -105,7 +106,7 @@ thread.start()
 
 TRUTH = """
 import json
-from osupdate_kit.views.page import tokens
+from osupdate_kit.views.tokens import tokens
 labels = {state: word["label"] for state, word in tokens()["states"].items()}
 serials = dict(zip(frame.enrollment_id.head(1_000), frame.serial.head(1_000)))
 print(json.dumps({serials[key]: labels[state] for key, state in truth.items()}))
@@ -201,7 +202,7 @@ def _run_cell(notebook: Notebook, cell: int) -> float:
 
 
 def _search(notebook: Notebook, cell: int, size: int) -> float:
-    """Milliseconds from typing to the new count, less the debounce: the median of searches that find different names."""
+    """Milliseconds from typing to the new count, less the debounce: the median of searches for different names."""
     _run_cell(notebook, cell)
     notebook.page.evaluate(SEARCH, ["warm", f"0 of {size:,}"])
     took = [

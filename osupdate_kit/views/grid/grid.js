@@ -231,12 +231,9 @@ class GridView {
       if (column < 0 || !(place in this.page.marks)) return;
       this.page.cells[column][place] = cells[index];
       const cell = this.rows.children[place].children[column + 1];
+      const again = cell.classList.contains("fresh");
       this.fillState(cell, cells[index]);
-      for (const motion of cell.getAnimations({ subtree: true })) motion.cancel();
-      const chip = cell.firstElementChild;
-      if (chip && !matchMedia("(prefers-reduced-motion: reduce)").matches) {
-        cell.animate([{ backgroundColor: getComputedStyle(chip).backgroundColor }, { backgroundColor: "transparent" }], 1_200);
-      }
+      cell.classList.add(again ? "fresher" : "fresh"); // another name starts the fade anew without a forced layout
     });
   }
 
@@ -452,9 +449,11 @@ class GridView {
     const key = `${state}\u0000${detail}\u0000${flags}`;
     if (cell.dataset.key === key) return;
     cell.dataset.key = key;
+    cell.className = "state";
     cell.replaceChildren();
     if (!state) return;
     const [label, group] = this.model.get("words")[state];
+    cell.classList.add(`g-${group}`);
     const chip = make("span", `chip g-${group}`);
     chip.append(icon(group, "", state), label);
     const beside = state === "barred";
