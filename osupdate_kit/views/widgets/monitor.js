@@ -84,7 +84,7 @@ function render({ model, el: host }) {
         trouble.text ? note("attention", el("b", {}, trouble.text), ` What you see is from ${trouble.since || "before"}; it is tried again by itself.`) : null,
         quiet ? note("attention", el("b", {}, "No word from the kernel"), ` since ${new Date(heard).toLocaleTimeString()}: it is busy or gone. What you see is from ${h.as_of}. The rollout itself goes on without it.`) : null,
         !h.served && !h.over ? note("attention", el("b", {}, "No service works on this store"), ", so nothing moves. Start one: ", el("code", { class: "mono" }, "osupdate-kit serve")) : null,
-        model.get("asked").slice(-2).map(outcome)),
+        model.get("asked").slice(-3).map(outcome)),
     );
   }
 

@@ -234,7 +234,6 @@ class RolloutMonitor(anywidget.AnyWidget):
         keys = tuple(self._source.keys(subset))
         lines = self._source.lines(keys[:LISTED])
         self.chosen_devices = ()  # so that the same part, asked for again, is news
-        self.chosen_devices = ()  # so that the same devices, asked for again, are news
         self.chosen_devices = keys
         if watched is not None:
             rows = [device(line, watched) for line in lines]

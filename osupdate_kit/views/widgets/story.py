@@ -99,6 +99,7 @@ _PLAIN = {
     EventKind.AUTHENTICATED: ("Began to enrol anew", "the server drops what it held for it", False),
     EventKind.ENROLLED: ("Enrolled", "", True),
     EventKind.CHECKED_OUT: ("Left the server", "", False),
+    EventKind.RETRIED: ("A person gave it its tries anew", "", False),
     EventKind.FOREIGN: ("Answered another party's update command", "asked what goes on before the next step", False),
 }
 _PUSHES = {
@@ -139,7 +140,7 @@ def _words(event: RolloutEvent, rollout: int) -> tuple[str, str, bool]:
         title, detail, minor = _answered_step(words) if words.get("of") == "step" else _answered_query(words)
     else:
         known = {"push": _PUSHES, "step": _STEPS, "query": _QUERIES}.get(words.get("of", ""), {})
-        title, detail, minor = known.get(event.kind, (event.kind.value, "", True))
+        title, detail, minor = known.get(event.kind, (event.kind.value.replace("_", " ").capitalize(), "", True))
         title, detail = (
             text.format(action=words.get("action", ""), type=words.get("type", "")) for text in (title, detail)
         )
