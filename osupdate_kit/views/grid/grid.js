@@ -240,7 +240,7 @@ class GridView {
   tell() {
     const status = this.status;
     if (!("order" in status)) return;
-    const { total, shown, selected, barred, hidden } = status;
+    const { total, shown, selected, hidden } = status;
     this.port.setAttribute("aria-rowcount", shown + 2);
     this.body.style.height = `${Math.min(shown * ROW, TALLEST)}px`;
     this.sayLine(status);
@@ -260,7 +260,6 @@ class GridView {
     this.sayEmpty(status);
     this.sayFoot();
     this.speak(`${count(selected)} selected${hidden ? `, ${count(hidden)} hidden by the filter` : ""}. ${count(shown)} of ${count(total)} shown.`);
-    if (barred) this.root.classList.add("has-barred");
   }
 
   sayLine({ selected, hidden, shown, total, barred, spot }) {
@@ -328,10 +327,11 @@ class GridView {
   }
 
   sayFoot() {
-    const { shown, asOf, live, stale } = this.status;
+    const { shown, total, asOf, live, stale } = this.status;
     const top = this.topRow();
     const last = Math.min(shown, top + this.visible());
     this.where.textContent = shown ? `Rows ${count(Math.floor(top) + 1)}–${count(Math.floor(last))} of ${count(shown)}` : "No rows";
+    if (!this.page) this.where.textContent = `Reading ${count(total)} devices…`;
     this.when.replaceChildren();
     const words = [asOf && `as of ${asOf}`, live && "live"].filter(Boolean).join(" · ");
     this.when.append(words);
