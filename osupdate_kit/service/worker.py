@@ -25,6 +25,7 @@ from osupdate_kit.stores.ledger import InboxRow, Ledger, StoredDevice, StoredJou
 
 log = logging.getLogger(__name__)
 
+STAMP_SLACK = 1_000_000  # the server stamps each event in a thread of its own: neighbours may be stamped the wrong way
 WHOLE_SECOND = 999_999  # a Date header is cut to seconds: what it dates happened no later than this much after it
 
 _KEPT = frozenset({EventKind.ANSWERED, EventKind.FOREIGN})  # whose bodies are kept for people to read
@@ -141,7 +142,7 @@ class Worker:
             at=self._clock.from_server(read.event.created_at),
             recorded_at=read.row.received_at,
             digest=digest,
-            server_at=read.event.created_at,
+            server_at=read.event.created_at + (STAMP_SLACK if words.get("of") == "step" else 0),
             rollout=row.rollout if row else 0,
             outbox=row.id if row else 0,
             command_uuid=read.event.command_uuid,
@@ -199,8 +200,8 @@ class Worker:
             if journey.barred or number > row.rollout or not self._plans.readable(tx, number):
                 continue
             target = self._plans.plan(tx, number).target
-            offered_at = facts.offered.get(target.product_key, 0) if facts.may_have_installed else 0
-            gone = "items" in words and target.gone_from(listed, scanned_at=facts.scanned_at, offered_at=offered_at)
+            after = facts.offered.get(target.product_key, facts.doubt.at) if facts.may_have_installed else 0
+            gone = "items" in words and target.gone_from(listed, scanned_at=facts.scanned_at, after=after)
             if gone or (version is not None and target.reached_by(version)):
                 found.append(number)
         return sorted(found)
