@@ -60,9 +60,12 @@ class Target:
             return False
         return not self.build or reported.build == self.build
 
-    def gone_from(self, listed: Listed, *, scanned_at: int, offered_at: int) -> bool:
-        """Is a macOS item gone from a list that is newer than a scan, and the scan newer than a list that named it?"""
-        if not self.product_key or not listed.at > scanned_at > offered_at > 0:
+    def gone_from(self, listed: Listed, *, scanned_at: int, after: int) -> bool:
+        """Is a macOS item gone from a list that is newer than a scan, and the scan newer than `after`?
+
+        after: when a list still named it, or the device answered the install step; 0 = neither is known.
+        """
+        if not self.product_key or not listed.at > scanned_at > after > 0:
             return False
         return all(item.product_key != self.product_key for item in listed.items)
 

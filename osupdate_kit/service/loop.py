@@ -86,6 +86,7 @@ class Loop:
         devices = tx.devices(journey.journey.key for journey in due)
         rollouts = {journey.journey.rollout: tx.rollout(journey.journey.rollout) for journey in due}
         holds = tx.holds(devices, now)
+        newest = self._newest(tx, [journey.journey.key for journey in due if not journey.live])
         busy = {server for server in {j.journey.key.server for j in due} if tx.outbox_backlog(server) > BACKLOG}
         later: list[tuple[int, DeviceKey, int | None]] = []
         rows: list[OutboxRow] = []
@@ -96,7 +97,7 @@ class Loop:
             if key.server in busy:
                 later.append((number, key, now + 60_000_000))
                 continue
-            if not journey.live and now > rollout.changed_at + TAIL:
+            if not journey.live and (now > rollout.changed_at + TAIL or newest.get(key, number) > number):
                 later.append((number, key, None))
                 continue
             if not self._plans.readable(tx, number):
@@ -111,6 +112,11 @@ class Loop:
                 rows.append(self._row(act, journey, plan, facts, now))
         self._intend(tx, rows, now)
         tx.set_due(later)
+
+    def _newest(self, tx: Transaction, keys: list[DeviceKey]) -> dict[DeviceKey, int]:
+        """The newest rollout of each device: it asks for the older ones, too, whose questions would cross its own."""
+        found = tx.journeys_of(keys) if keys else {}
+        return {key: max((j.journey.rollout for j in mine if not j.barred), default=0) for key, mine in found.items()}
 
     def _row(
         self, act: Intend | Ask | Push, journey: StoredJourney, plan: RolloutPlan, facts: Facts, now: int

@@ -57,7 +57,7 @@ class Checks:
         self._judged: set[SecondInstall] = set()
         self._looked_at = 0  # entries of the truth log that I1 was judged by
         self._turns = 0
-        self._reports: dict[tuple[str, str], set[str]] = {}  # (device, UUID): distinct answers acknowledged
+        self._reports: dict[tuple[str, str], set[str]] = defaultdict(set)  # (device, UUID): distinct answers
         self.shown: Counter[str] = Counter()
 
     # --- the store, by plain SQL ---
@@ -159,6 +159,12 @@ class Checks:
 
     # --- the webhook ---
 
+    def delivered(self, body: bytes) -> None:
+        """A body came to the receiver, acknowledged or not: what it says may count once."""
+        part = json.loads(body).get("acknowledge_event") or {}
+        if uuid := part.get("command_uuid"):
+            self._reports[part["ids"]["id"], uuid].add(part["raw_payload"])
+
     def acknowledged(self, body: bytes) -> None:
         """The receiver has said 200: from here on the event must have its effect (I3)."""
         event = json.loads(body)
@@ -170,7 +176,7 @@ class Checks:
 
     def _effects(self) -> None:
         waits, self._waits = self._waits, []
-        reports: dict[tuple[str, str], set[str]] = defaultdict(set)
+        reports: set[tuple[str, str]] = set()
         for event in waits:
             udid, part, uuid = event["udid"], event["part"], event["part"].get("command_uuid", "")
             seen = self._value("SELECT last_seen_at FROM devices WHERE enrollment_id = :udid", udid=udid)
@@ -183,18 +189,17 @@ class Checks:
                 if self._value(sql, udid=udid, kind=kind[event["topic"]], at=at) != 1:
                     raise Broken("I3", f"{event['topic']} of {udid} has not exactly one effect")
             elif uuid in self._own:
-                reports[udid, uuid].add(part["raw_payload"])
+                reports.add((udid, uuid))
             elif uuid and event["planned"] and b"UpdateResults" in b64decode(part["raw_payload"]):
                 sql = "SELECT count(*) FROM events WHERE enrollment_id = :udid AND command_uuid = :uuid"
                 if part["status"] == "Acknowledged" and not self._value(sql, udid=udid, uuid=uuid):
                     raise Broken("I3", f"another party's result {uuid} of {udid} left no trace")
-        for (udid, uuid), payloads in reports.items():
+        for udid, uuid in sorted(reports):
             sql = "SELECT digest FROM events WHERE enrollment_id = :udid AND command_uuid = :uuid AND kind = 'answered'"
             stored = [row[0] for row in self._rows(sql, udid=udid, uuid=uuid)]
             if not stored:
                 raise Broken("I3", f"the answer of {udid} to {uuid} was acknowledged and left no trace")
-            known = self._reports.setdefault((udid, uuid), set())
-            known |= payloads
+            known = self._reports[udid, uuid]
             if len(stored) > len(known) and udid != self._garbled_udid:
                 raise Broken("I3", f"{len(known)} answers of {udid} to {uuid} count {len(stored)} times")
 

@@ -180,6 +180,7 @@ class Simulation:
         odd = self._is_garbled(body)
         if odd:
             body = garbled(body, self.luck)
+        self.checks.delivered(body)
         try:
             status = self.receiver.accept(SERVER, headers, body)
         except Crash:
