@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench lint lock clean
+.PHONY: demo test simulate bench lint lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/osupdate-kit demo
@@ -20,8 +20,12 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# `python -m tests.simulation SEED` tells the story of one seed, step by step.
+SEEDS ?= 1000
+FROM ?= 0
+JOBS ?= 1
 simulate: $(VENV)/ready
-	$(BIN)/python -m tests.simulation $(SEEDS)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)
 
 # The lock holds hashes and no addresses. The build tools are in it, too, so nothing is fetched beside it.
 $(VENV)/ready: requirements.lock pyproject.toml

@@ -18,7 +18,12 @@ ON_POSTGRESQL = (3, 14)
 REGRESSIONS = {
     4: "a plan that cannot be read stopped the loop, and with it everybody",
     6: "a second rollout's failure took away the cause of the first one's",
+    31: "a first Default that met a finished download was taken for a download: the second one doubled the install",
     40: "two questions, one after the other, needed two visits of a device that may not be woken",
+    1150: "a macOS item whose step's answer was lost could never be known to be installed",
+    1216: "an abandoned step left a failure without a cause",
+    2147: "a cancelled rollout and its successor took each other's scans and lists away",
+    2158: "an item that no list had named before could not be known to be gone",
 }
 
 
@@ -74,7 +79,7 @@ def test_no_promise_is_broken_on_postgresql() -> None:
     [
         (Cast(sender=mutants.SenderThatTrustsTheLoop), {"I1", "I2"}),
         (Cast(sender=mutants.SenderThatAlwaysPushes), {"I2"}),
-        (Cast(sender=mutants.SenderThatRetriesAnew), {"I1", "I3", "I2"}),
+        (Cast(sender=mutants.SenderThatRetriesAnew), {"I1", "I3"}),
         (Cast(sender=mutants.SenderThatKeepsNoRecord), {"I4"}),
         (Cast(worker=mutants.WorkerThatTakesAnErrorForAnEnd), {"I1"}),
         (Cast(worker=mutants.WorkerThatForgets), {"I3"}),
