@@ -117,7 +117,7 @@ class Canvas:
         """UTC, between two instants in milliseconds; `end`: how far the axis goes on, as a share."""
         span = max(last - first, 1.0)
         tick = next((tick for tick in _TICKS_MS if span / tick <= 9), _TICKS_MS[-1])
-        shape = "%a %-d %b" if tick >= _DAY_MS else "%H:%M<br>%a %-d %b"
+        shape = "%a %-d %b" if tick >= _DAY_MS else "%H:%M\n%a %-d %b"
         self.figure.update_xaxes(
             type="date", range=[first, last + span * end], dtick=tick, tick0="2026-01-05", tickformat=shape
         )
