@@ -74,7 +74,7 @@ def lead(report: Report) -> tuple[Sentence, ...]:
     status = report.status
     moving = {group: number for group, _, number in status.groups if group in ("active", "put_off", "waiting")}
     words = {group: words for group, words, _ in status.groups}
-    done = report.count("done")
+    done, way, person = report.count("done"), sum(moving.values()), report.needs_person
     parts = ", ".join(f"{count(number)} {words[group]}" for group, number in moving.items())
     ends = ", ".join(
         f"{count(number)} {label(state).lower()}"
@@ -87,11 +87,11 @@ def lead(report: Report) -> tuple[Sentence, ...]:
             f"{count(done)} of {count(status.selected)}",
             f" devices{_share(done, status.selected)} are proved to run {status.target}; they said so themselves.",
         ),
-        _sentence("", count(sum(moving.values())), f" are on their way{f' ({parts})' if parts else ''}."),
         _sentence(
-            "",
-            count(report.needs_person),
-            f" need a person.{f' The others: {ends}.' if ends else ''}",
+            "", count(way), f" {'is on its' if way == 1 else 'are on their'} way{f' ({parts})' if parts else ''}."
+        ),
+        _sentence(
+            "", count(person), f" need{'s' if person == 1 else ''} a person.{f' The others: {ends}.' if ends else ''}"
         ),
     )
 
@@ -226,7 +226,7 @@ def deferrals(report: Report) -> Table:
         name="deferrals",
         title="Put off by people",
         what=f"The {devices(report.count(*PUT_OFF))} put off, by deferrals used and remaining; "
-        "a state without numbers is presumed.",
+        "deferred without numbers is presumed.",
         columns=(_STATE, Column("Used", _NUMBER), Column("Remaining", _NUMBER), _DEVICES),
         rows=tuple((kind.state, kind.used, kind.remaining, kind.devices) for kind in report.deferrals),
     )
@@ -356,8 +356,8 @@ def _from_frame(cell: Any) -> Cell:
     if pd.isna(cell):
         return None
     if isinstance(cell, pd.Timestamp):
-        moment_: datetime = cell.to_pydatetime()
-        return moment_
+        at: datetime = cell.to_pydatetime()
+        return at
     number = float(cell)
     return int(number) if number.is_integer() else number
 
@@ -387,7 +387,7 @@ def _sentence(*texts: str) -> Sentence:
 
 
 def _causes(causes: tuple[Cause, ...]) -> str:
-    """`The device has too little free space (49), the battery is too low (36), 3 more`"""
+    """`The device has too little free space (49); The battery is too low (36); 3 more`"""
     named = [f"{cause.meaning.rstrip('.')} ({count(cause.devices)})" for cause in causes[:2]]
     more = [f"{count(len(causes) - 2)} more"] if len(causes) > 2 else []
     return "; ".join(named + more) or "No cause is known"

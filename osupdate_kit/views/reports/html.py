@@ -26,9 +26,7 @@ from osupdate_kit.views.tokens import tokens
 
 _TABLE_ROWS = 48  # of a chart's table; curves are thinned to it
 _EMPTY = ""  # plotly adds one empty style element and fills it by script
-_UNASKED = re.compile(
-    r'getElementById\("([0-9a-f]{64})"\)'
-)  # ids of style sheets that plotly adds unless they are there
+_UNASKED = re.compile(r'getElementById\("([0-9a-f]{64})"\)')  # style sheets that plotly adds unless their id is there
 
 
 def html_report(report: Report) -> str:

@@ -43,7 +43,7 @@ class Cause:
     owner: str  # whose move it is; nobody's where nothing is to be done
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Deferral:
     """Devices that people put off alike. None: not reported (iOS never says), so that they are presumed to wait."""
 

@@ -3,6 +3,7 @@
   const darkScheme = matchMedia("(prefers-color-scheme: dark)");
   const PRINT = { width: 680, firstHeight: 280 }; // A4 between its margins, CSS pixels; the first page has much to hold
   const LEAST_PLOT = 180;
+  const TICK_WIDTH = 56;
 
   const figures = [...document.querySelectorAll("figure[data-chart]")].map((element) => {
     const { light, dark } = JSON.parse(element.querySelector("script").textContent);
@@ -19,9 +20,21 @@
   }
 
   // A plot that is left no room by its labels, or stands beside sentences, becomes wider than the screen and is scrolled.
-  function onScreenSize(place, { margin }) {
+  function onScreenSize(place, { margin, xaxis }) {
     const least = margin.l + margin.r + Math.max(LEAST_PLOT, 1.2 * margin.r);
-    return least > figures[place].plot.clientWidth ? { width: least, autosize: false } : { autosize: true };
+    const given = figures[place].plot.clientWidth;
+    const width = Math.max(least, given);
+    return {
+      ...(least > given ? { width, autosize: false } : { autosize: true }),
+      xaxis: spaced(xaxis, width - margin.l - margin.r),
+    };
+  }
+
+  // Dates stand upright: where there is little room, every second or third of them.
+  function spaced(axis, width) {
+    if (axis?.type !== "date") return axis;
+    const labels = (axis.range[1] - axis.range[0]) / axis.dtick;
+    return { ...axis, dtick: axis.dtick * Math.ceil((labels * TICK_WIDTH) / width), tickangle: 0 };
   }
 
   function draw(theme, size = onScreenSize) {
