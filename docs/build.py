@@ -131,31 +131,32 @@ def tutorial() -> str:
         resources = {"metadata": {"path": folder}}
         client = NotebookClient(notebook, timeout=CELL_SECONDS, kernel_name="python3", resources=resources)
         client.execute(env=os.environ | {CONFIG_VARIABLE: str(settings_file.resolve())})
-    return "\n\n".join(part for cell in notebook.cells for part in _told(cell))
+    widgets = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    return "\n\n".join(part for cell in notebook.cells for part in _told(cell, widgets))
 
 
-def _told(cell: Any) -> Iterator[str]:
+def _told(cell: Any, widgets: Mapping[str, Any]) -> Iterator[str]:
     if cell.cell_type == "markdown":
         source = re.sub(r"^# .*$", "", cell.source, count=1, flags=re.MULTILINE)  # the page has a title of its own
         yield re.sub(r"\[([^]]+)\]\(\w+\.ipynb\)", r"\1", source)  # the other notebooks are no pages
     elif cell.cell_type == "code":
         yield f"```python\n{cell.source}\n```"
         for output in cell.outputs:
-            yield _shown(output)
+            yield _shown(output, widgets)
 
 
-def _shown(output: Any) -> str:
+def _shown(output: Any, widgets: Mapping[str, Any]) -> str:
     """An output as it can stand on a page that no kernel is behind."""
     data = output.get("data", {})
     plain = output.get("text") or data.get("text/plain", "")
     if figure := data.get("application/vnd.plotly.v1+json"):
         words = json.dumps({part: figure[part] for part in ("data", "layout")}).replace("</", "<\\/")
         return f'<div class="figure"><script type="application/json">{words}</script></div>'
-    if "application/vnd.jupyter.widget-view+json" in data:
-        name = re.match(r"\w*", plain)[0]  # type: ignore[index] - it matches the empty text, too
-        picture = Path("images") / f"{_PICTURES.get(name, '')}.png"
-        words = f"`{name}`: live in JupyterLab"
-        return f"![{words}]({picture})" if (ROOT / "docs" / picture).exists() else f"*{words}*"
+    if view := data.get("application/vnd.jupyter.widget-view+json"):
+        name = widgets[view["model_id"]]["state"]["_anywidget_id"].rpartition(".")[2]
+        picture = Path("images") / f"{_PICTURES[name]}.png"
+        words = f"{name}, live in JupyterLab"
+        return f"![{words}]({picture})" if (ROOT / "docs" / picture).exists() else f"*{words}.*"
     if markup := data.get("text/html"):
         unlinked = re.sub(r"</?a\b[^>]*>", "", markup)  # links lead to files of the lab, which is gone
         return f'<div class="output">{" ".join(unlinked.split())}</div>'
