@@ -13,7 +13,7 @@ TEXTS = st.text(max_size=6)
 DEVICES = st.builds(
     Device,
     key=st.builds(DeviceKey, TEXTS, TEXTS),
-    **{name: TEXTS for name in ("udid", "serial", "name", "model", "build_version", "site", "ring", "time_zone")},
+    **dict.fromkeys(("udid", "serial", "name", "model", "build_version", "site", "ring", "time_zone"), TEXTS),
     platform=st.sampled_from([None, *Platform]),
     os_version=st.sampled_from([None, *map(OSVersion.parse, ("26", "26.10.1"))]),
     supervised=st.sampled_from([True, False, None]),
