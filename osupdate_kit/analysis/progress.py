@@ -87,8 +87,8 @@ def devices(scope: Scope) -> pd.DataFrame:
 def spells(scope: Scope) -> pd.DataFrame:
     """For a few devices: since when until when each was in which state, by wave and serial.
 
-    Columns `server`, `enrollment_id`, `serial`, `name`, `wave`, `state`, `since`, `until` (UTC). The spells of a device follow
-    one another from the start to `as_of`.
+    Columns `server`, `enrollment_id`, `serial`, `name`, `wave`, `state`, `since`, `until` (UTC). The spells of a
+    device follow one another from the start to `as_of`.
     """
     changes = scope.transitions().group_by(*KEY, "at", "state").agg(sign=_.sign.sum()).filter(_.sign > 0)
     who = scope.journey().select(*KEY, "serial", "wave").left_join(scope.tables["devices"].select(*KEY, "name"), KEY)

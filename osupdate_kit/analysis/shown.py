@@ -29,19 +29,19 @@ def shown(scope: Scope, *columns: str) -> ibis.Table:
     status, now = scope.status, scope.now
     rows = scope.journey().select(*dict.fromkeys((*_READ, *columns)))
     lines = [(_.barrier != "", State.BARRED.value), (_.state.isin(_SETTLED), _.state)]
-    otherwise = _.state
     waiting, waits_as = _.state.isin(_WAITING), _.ready.ifelse(State.DOWNLOADED.value, State.HELD.value)
-    if status in STOPPED and status is not RolloutStatus.ENDED and now < scope.subject.deadline_at:
+    cancelled = status is RolloutStatus.CANCELLED
+    over = status is RolloutStatus.ENDED or (now >= scope.subject.deadline_at and not cancelled)
+    if status in STOPPED and not over:
         lines.append((waiting, waits_as))
-    if status is RolloutStatus.ENDED or (now >= scope.subject.deadline_at and status is not RolloutStatus.CANCELLED):
-        otherwise = ibis.literal(State.EXPIRED.value)
-    elif status is not RolloutStatus.CANCELLED:
+    if not over and not cancelled:
         rows = _with_silence(scope, rows)
         lines.append((_.silent, State.SILENT.value))
-        if status is RolloutStatus.RUNNING:
-            patience = int(scope.cadences.stalled_after_hours * HOUR)
-            still_for = now - ibis.greatest(_.progress_at, scope.subject.started_at)
-            lines += [(still_for > patience, State.STALLED.value), (waiting & _shut(scope), waits_as)]
+    if status is RolloutStatus.RUNNING and not over:
+        patience = int(scope.cadences.stalled_after_hours * HOUR)
+        still_for = now - ibis.greatest(_.progress_at, scope.subject.started_at)
+        lines += [(still_for > patience, State.STALLED.value), (waiting & _shut(scope), waits_as)]
+    otherwise = ibis.literal(State.EXPIRED.value) if over else _.state
     rows = rows.mutate(shown=ibis.cases(*lines, else_=otherwise))
     return rows.select(*dict.fromkeys((*KEY, "shown", *columns)))
 
