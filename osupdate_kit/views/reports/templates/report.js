@@ -26,13 +26,12 @@
     const width = Math.max(least, given);
     return {
       ...(least > given ? { width, autosize: false } : { autosize: true }),
-      xaxis: spaced(xaxis, width - margin.l - margin.r),
+      ...(xaxis?.type === "date" && { xaxis: spaced(xaxis, width - margin.l - margin.r) }),
     };
   }
 
   // Dates stand upright: where there is little room, every second or third of them.
   function spaced(axis, width) {
-    if (axis?.type !== "date") return axis;
     const labels = (axis.range[1] - axis.range[0]) / axis.dtick;
     return { ...axis, dtick: axis.dtick * Math.ceil((labels * TICK_WIDTH) / width), tickangle: 0 };
   }
