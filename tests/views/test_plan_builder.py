@@ -222,6 +222,15 @@ def test_a_draft_belongs_to_what_is_typed_or_is_none(office: Office) -> None:
     assert builder.draft is None
 
 
+def test_what_is_typed_again_is_no_change(office: Office) -> None:
+    builder = PlanBuilder(FLEET, office, targets=["18.7.2"])
+    assert builder.wait()
+    before = builder.draft
+    click(builder, kind="typed", fields={"target": "18.7.2", "tries": "3"})
+    assert builder.wait()
+    assert builder.draft is before is not None
+
+
 def test_other_devices_are_judged_anew_and_the_fields_stay(office: Office) -> None:
     builder = PlanBuilder(FLEET, office, targets=["18.7.2"])
     builder.set(name="Night")

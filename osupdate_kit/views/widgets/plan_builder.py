@@ -118,7 +118,10 @@ class PlanBuilder(anywidget.AnyWidget):
     def set(self, **typed: object) -> None:
         """Fill in fields as if somebody typed them, such as `target="18.7.2"`, `actions={"macOS": "InstallLater"}`."""
         with self._lock:
-            self._typed = self._typed.with_typed(typed)
+            fields = self._typed.with_typed(typed)
+            if fields == self._typed:
+                return  # leaving a field is no change
+            self._typed = fields
             _remember(self._memory, self._typed)
             self._read()
 
