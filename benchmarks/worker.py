@@ -88,7 +88,9 @@ class _Run:
             self._take_in(bodies)
             waiting = deque(bodies)
             while True:
-                busy = self._work(waiting)
+                busy = False
+                while self._work(waiting):
+                    busy = True
                 busy = bool(turns.actor.turn() + turns.loop.turn() + turns.census.turn()) or busy
                 if not (turns.senders[SERVER].turn() or busy):
                     break

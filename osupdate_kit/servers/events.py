@@ -230,6 +230,7 @@ def _payload(part: Mapping[str, Any], enrollment_id: str) -> dict[str, object]:
 # --- What the inbox keeps ---
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _MARK = b'"$'  # every mark of `to_json` begins so; most events have none, and need no second walk
 
 
@@ -241,7 +242,7 @@ def encode_event(event: ServerEvent) -> bytes:
     ]  # fmt: skip
     if event.fields:
         words.append(to_json(event.fields))
-    return json.dumps(words, separators=(",", ":")).encode("ascii")
+    return _encode(words).encode("ascii")
 
 
 def decode_event(body: bytes) -> ServerEvent:

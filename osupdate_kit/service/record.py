@@ -128,10 +128,17 @@ def record(
         mine = [journey for journey in journeys.get(key, ()) if journey.platform and not journey.barred]
         rows += [replace(j.journey, updated_seq=0) for j in mine if not plans.readable(tx, j.journey.rollout)]
         mine = [journey for journey in mine if plans.readable(tx, journey.journey.rollout)]
-        late = any(event.at < newest_at for event in fresh) or any(j.journey.updated_seq == 0 for j in mine)
+        seq = fresh[-1].seq
+        fresh.sort(key=lambda event: (event.at, event.seq))
         states = {j.journey.rollout: j.journey.state for j in mine}
         courses = {j.journey.rollout: plans.course(tx, j) for j in mine}
-        for event in sorted(fresh, key=lambda e: (e.at, e.seq)):
+        begins = {j.journey.rollout: plans.start(tx, j.journey.rollout).at for j in mine if not j.journey.updated_seq}
+        late = fresh[0].at < newest_at or any(newest_at > at for at in begins.values())
+        for rollout, at in begins.items() if not late else ():  # what was known before it began counts from there
+            before = stored_state(facts, courses[rollout])
+            transitions += [_row(rollout, key, fresh[0].seq, c) for c in changes(states[rollout], before, at)]
+            states[rollout] = before
+        for event in fresh:
             facts = fold(facts, event)
             newest_at = max(newest_at, event.at)
             for rollout, course in courses.items() if not late else ():
@@ -140,11 +147,11 @@ def record(
                 transitions += [_row(rollout, key, event.seq, change) for change in found]
                 states[rollout] = after
         if late and mine:
-            belated[key] = courses, fresh[-1].seq
+            belated[key] = courses, seq
         for journey in mine:
             rollout = journey.journey.rollout
             now = journey_of(key, facts, courses[rollout], plans.target_version(tx, rollout))
-            rows.append(replace(now, updated_seq=fresh[-1].seq))
+            rows.append(replace(now, updated_seq=seq))
         known[key] = replace(device, facts=facts.to_json(), newest_at=newest_at)
     tx.save_devices([known[key] for key in by_device])
     tx.save_journeys(rows)
