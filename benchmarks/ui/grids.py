@@ -147,7 +147,7 @@ def run(quick: bool) -> Iterator[Line]:
         notebook = lab.open(page, *(CELLS[name].format(size=size) for name, size in shown))
         printed = notebook.run(SETUP.format(sizes=(small, middle, large, huge)))
         assert "Error" not in printed, printed
-        first, sent = _first_rows(notebook, wire, shown, rounds=1 if quick else 3)
+        first, sent = _first_rows(notebook, wire, shown, rounds=1 if quick else 2)
         for size in (small, middle):
             for rival in ("ipydatagrid", "itables"):
                 yield _line(f"first row at {size:,}", first["ours", size], rival, first[rival, size], "ms")

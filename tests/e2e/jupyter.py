@@ -45,6 +45,10 @@ class Lab:
             cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": _KERNEL}
         )
         nbformat.write(written, self.folder / name)
+        return self.visit(page, name)
+
+    def visit(self, page: Page, name: str) -> "Notebook":
+        """Open a notebook that lies in `folder`, in a fresh workspace; its kernel is ready, nothing has run."""
         page.goto(f"{self.url}/lab/workspaces/{uuid.uuid4().hex}/tree/{name}?token={TOKEN}&reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=RUN_MS)
         page.wait_for_function(_CONNECTED, timeout=RUN_MS)  # a run sent before is lost
