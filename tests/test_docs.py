@@ -230,7 +230,7 @@ def test_the_settings_are_those_that_there_are() -> None:
         told |= {key.strip("`"): default.strip("`") for key, default, _ in rows(PAGES["settings.md"], heading)}
     known = dict(keys(Settings))
     assert set(told) == set(known)
-    shown = {"": "empty", "True": "true", "False": "false", "None": "now"}
+    shown = {"": "empty", "True": "true", "False": "false", "None": "now", "1.0": "1"}
     for key, default in known.items():
         if key not in ("store_url", "servers.NAME.url"):
             assert told[key] == shown.get(str(default), str(default)), key
