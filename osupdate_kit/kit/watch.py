@@ -1,5 +1,6 @@
 """What the monitor looks at: one rollout, read anew as far as it has changed. Fulfils `views.widgets.MonitorSource`."""
 
+import plistlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from osupdate_kit.rollout.history import Start
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import MINUTE
 from osupdate_kit.rollout.state import Facts
+from osupdate_kit.servers.events import decode_event
 from osupdate_kit.service.acts import allowed
 from osupdate_kit.service.record import Plans
 from osupdate_kit.stores.ledger import StoredJourney, StoredRollout, Transaction
@@ -103,8 +105,10 @@ class Watching:
             )
 
     def raw(self, key: DeviceKey, seq: int) -> bytes | None:
+        """The plist that the device sent, as far as redaction left it."""
         with self._kit.ledger.read() as tx:
-            return tx.raw(seq)
+            body = tx.raw(seq)
+        return None if body is None else plistlib.dumps(dict(decode_event(body).fields))
 
     def _meant(self, wanted: DeviceKey | str) -> DeviceLine | None:
         if not self._lines:

@@ -1,4 +1,5 @@
 import json
+import plistlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -368,8 +369,10 @@ def test_what_a_device_said_is_shown_redacted_on_demand(
     for seq in raw:
         click(monitor, kind="raw", nonce=ME, seq=seq)
     assert monitor.wait()
-    texts = {str(message["text"]) for message in sent if message["kind"] == "raw"}
-    assert any("CommandUUID" in text or "OSVersion" in text for text in texts)
+    texts = [str(message["text"]) for message in sent if message["kind"] == "raw"]
+    plists = [plistlib.loads(text.encode()) for text in texts]
+    assert len(plists) == len(raw)
+    assert any("OSVersion" in plist.get("QueryResponses", {}) for plist in plists)
     assert not any(word in text for text in texts for word in ("UnlockToken", "PushMagic", "SetBootstrapToken"))
 
 

@@ -79,6 +79,7 @@ function render({ model, el: host }) {
     next.hidden = now !== "read";
     next.disabled = !view.count;
     back.hidden = now !== "armed" && now !== "type";
+    back.textContent = now === "armed" ? "Disarm" : "Back";
     issue.hidden = used;
     issue.disabled = now !== "armed";
     issue.textContent = view.count ? `Issue to ${devices(view.count)}` : "Issue";

@@ -189,7 +189,7 @@ function render({ model, el: host }) {
             el("li", {},
               el("div", { class: "cause" }, el("b", {}, row.words), el("i", { class: "hbar", style: { width: `${(100 * row.devices) / most}%` } })),
               el("b", { class: "n" }, count(row.devices)),
-              el("div", { class: "remedy" }, row.remedy || "The deadline passed before they got there.", row.text ? el("small", {}, name(row.text)) : null,
+              el("div", { class: "remedy" }, row.remedy || "The deadline passed before they got there.", row.text ? el("small", {}, el("bdi", {}, row.text)) : null,
                 el("small", {}, row.retry ? "a retry may help" : "a retry alone does not help")),
               el("div", { class: "buttons" },
                 button(`cause ${row.cause}`, "Show devices", () => show("cause", row.cause, row.words)),
@@ -272,7 +272,7 @@ function render({ model, el: host }) {
 
   const rowsOf = (rows, key, words) =>
     el("div", { class: "scroll rows" }, el("table", {},
-      el("thead", {}, el("tr", {}, ["Device", "State", "", "Seen, UTC"].map((text) => el("th", { scope: "col" }, text)))),
+      el("thead", {}, el("tr", {}, ["Device", "State", "", "Seen, UTC"].map((text, at) => el("th", { scope: "col", class: at === 3 ? "n" : "" }, text)))),
       el("tbody", {}, rows.map((row) => el("tr", {}, el("td", {}, teller(row, key)), el("td", {}, chip(row.state)), el("td", { class: "why" }, words(row)), el("td", { class: "n" }, row.seen || "never"))))));
 
   function drawDrawer() {
@@ -282,7 +282,7 @@ function render({ model, el: host }) {
     swap(
       drawer,
       el("header", {}, el("h3", {}, name(d.title), `: ${devices(d.devices)}`), button("close drawer", "Close", () => send({ kind: "close", what: "drawer" }))),
-      d.rows.length ? rowsOf(d.rows, "drawer", (row) => [flags(row), " ", name(row.reason)]) : el("p", { class: "empty" }, "None any more: they have moved on since."),
+      d.rows.length ? rowsOf(d.rows, "drawer", (row) => [flags(row), " ", el("bdi", {}, row.reason)]) : el("p", { class: "empty" }, "None any more: they have moved on since."),
       more(d.devices, d.rows.length),
     );
     drawer.scrollIntoView({ block: "nearest" });
@@ -331,7 +331,7 @@ function render({ model, el: host }) {
     past.hidden = !acts.length;
     const open = past.querySelector("details")?.open;
     swap(past, el("details", { open }, el("summary", { "data-key": "past" }, `Acts: ${count(acts.length)}, last by `, name(acts[0]?.who ?? ""), ` (${acts[0]?.what ?? ""}, ${acts[0]?.at ?? ""} UTC)`),
-      el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ["When, UTC", "Who", "What", "Devices", ""].map((words) => el("th", { scope: "col" }, words)))),
+      el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ["When, UTC", "Who", "What", "Devices", ""].map((words, at) => el("th", { scope: "col", class: at === 3 ? "n" : "" }, words)))),
         el("tbody", {}, acts.map((act) => el("tr", {}, el("td", {}, act.at), el("td", {}, name(act.who)), el("td", {}, act.what), el("td", { class: "n" }, count(act.count)), el("td", {}, name(act.detail)))))))));
   }
 

@@ -53,7 +53,7 @@ class MonitorSource(Protocol):
         """All that is known of a device, by its key, or by serial, UDID or enrollment ID; None if it is not in here."""
 
     def raw(self, key: DeviceKey, seq: int) -> bytes | None:
-        """The redacted body that an event was read from; None if it is not kept."""
+        """The redacted plist that an event was read from, as XML; None if it is not kept."""
 
 
 class RolloutMonitor(anywidget.AnyWidget):
@@ -124,7 +124,8 @@ class RolloutMonitor(anywidget.AnyWidget):
                 took = time.monotonic() - begun
                 pause = max(self._every - took, took, 0.05) if well else ERROR_SECONDS
                 if well and begun - told >= BEAT_SECONDS:
-                    self.beat, told = self.beat + 1, begun
+                    self._put(beat=self.beat + 1)
+                    told = begun
                 if self._watched is not None and is_over(self._watched) and not self._open_acts():
                     pause = GONE_SECONDS
             self._wake.wait(pause)
@@ -147,18 +148,22 @@ class RolloutMonitor(anywidget.AnyWidget):
             log.exception("a look at the rollout failed")
             self._tell(f"{type(error).__name__}. The kernel's log has the rest.")
             return False
+        news = sections(watched) if watched else {}
         with self._lock, self.hold_sync():
-            self.trouble = {}
             if watched is not None:
                 self._watched, self._seen = watched, watched.head.version
-                for name, section in sections(watched).items():
-                    setattr(self, name, section)
+            self._put(**news, trouble={})
             self._note(outcomes)
         return True
 
-    def _tell(self, words: str) -> None:
+    def _put(self, **news: object) -> None:
+        """Show this. What is equal to what is shown is not sent; two threads never send at once."""
         with self._lock:
-            self.trouble = {"text": short(words), "since": self.head.get("as_of", "")}
+            for name, section in news.items():
+                setattr(self, name, section)
+
+    def _tell(self, words: str) -> None:
+        self._put(trouble={"text": short(words), "since": self.head.get("as_of", "")})
 
     # --- clicks ---
 
@@ -199,7 +204,7 @@ class RolloutMonitor(anywidget.AnyWidget):
             case "raw":
                 self._show_raw(int(message.get("seq", 0)))
             case "close":
-                setattr(self, "tale" if message.get("what") == "tale" else "drawer", {})
+                self._put(**{"tale" if message.get("what") == "tale" else "drawer": {}})
 
     def _act(self, what: str, detail: str, sure: bool) -> None:
         """`sure`: the second click. Asked again here, for a button's look is no protection."""
@@ -237,14 +242,11 @@ class RolloutMonitor(anywidget.AnyWidget):
         self.chosen_devices = keys
         if watched is not None:
             rows = [device(line, watched) for line in lines]
-            self.drawer = {"title": short(title), "devices": len(keys), "rows": rows}
+            self._put(drawer={"title": short(title), "devices": len(keys), "rows": rows})
 
     def _tell_story(self, wanted: DeviceKey | str) -> None:
         told = self._source.story(wanted) if wanted else None
-        if told is None:
-            self.tale = {"missing": short(str(wanted))}
-        else:
-            self.tale = told_section(told, story(told))
+        self._put(tale={"missing": short(str(wanted))} if told is None else told_section(told, story(told)))
 
     def _show_raw(self, seq: int) -> None:
         key = DeviceKey(str(self.tale.get("server")), str(self.tale.get("id")))

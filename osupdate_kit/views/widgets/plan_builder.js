@@ -81,7 +81,7 @@ function render({ model, el: host }) {
             { class: "trio wide" },
             field("deadline", "Deadline, UTC", text("deadline", { type: "datetime-local" })),
             field("tries", "Tries per step", text("tries", { type: "number", min: 1 })),
-            field("name", "Name", text("name", { placeholder: "from target and deadline" })),
+            field("name", "Name", text("name", { placeholder: "optional" })),
           ),
           whole,
         ),
