@@ -118,6 +118,8 @@ class Table:
     def rows_of(self, keys: pd.DataFrame) -> Rows:
         """The row of each key, -1 where there is none."""
         checked(keys, KEY)
+        if keys.empty:  # nobody is meant: no reason to index a whole fleet
+            return np.zeros(0, np.int64)
         return np.asarray(self._index.get_indexer(pd.Index(_joined(keys).to_pandas())), np.int64)
 
     def rows_of_keys(self, keys: Iterable[DeviceKey]) -> Rows:
