@@ -121,7 +121,8 @@ def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cad
     query, query_at = _query(facts, course, now, cadences)
     if query and query_at <= now:
         acts.append(Ask(query, may.query_push))
-        if query is RequestType.OS_UPDATE_STATUS and not facts.is_asked(RequestType.DEVICE_INFORMATION):
+        both = query is RequestType.OS_UPDATE_STATUS
+        if both and not facts.waits_for(RequestType.DEVICE_INFORMATION, course.rollout):
             acts.append(Ask(RequestType.DEVICE_INFORMATION, may.query_push))  # one visit may be all there is for days
         later.append(now + int(cadences.query_timeout_hours * HOUR))
     elif query:

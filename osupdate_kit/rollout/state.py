@@ -317,12 +317,12 @@ class Facts(NamedTuple):
 
     def open_query(self, rollout: int) -> Asked | None:
         """The newest question of this rollout without an answer."""
-        waiting = [a for t, a in self.asked.items() if a.rollout == rollout and self.is_asked(t)]
-        return max(waiting, default=None)
+        return max((asked for t, asked in self.asked.items() if self.waits_for(t, rollout)), default=None)
 
-    def is_asked(self, request_type: str) -> bool:
-        """Is there a question of this type without an answer?"""
-        return self.asked.get(request_type, Asked()).outbox > self._answered(request_type)
+    def waits_for(self, request_type: str, rollout: int) -> bool:
+        """Has this rollout a question of this type without an answer?"""
+        asked = self.asked.get(request_type, Asked())
+        return asked.rollout == rollout and asked.outbox > self._answered(request_type)
 
     def _answered(self, request_type: str) -> int:
         return self.answered[request_type].outbox if request_type in self.answered else 0
@@ -341,7 +341,7 @@ class Facts(NamedTuple):
         cells[17] = dict(sorted(self.failures.items()))
         cells[21] = dict(sorted(self.retried.items()))
         cells[22] = dict(sorted(self.offered.items()))
-        return json.dumps(cells, separators=(",", ":"))
+        return _encode(cells)
 
     @classmethod
     def from_json(cls, text: str) -> "Facts":
@@ -375,6 +375,7 @@ class Facts(NamedTuple):
         )
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _ARMED = (Answer.NONE, Answer.NOT_NOW, Answer.ACKNOWLEDGED)
 
 # --- The fold ---------------------------------------------------------------------------------------------------------

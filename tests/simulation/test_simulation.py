@@ -23,6 +23,7 @@ REGRESSIONS = {
     1150: "a macOS item whose step's answer was lost could never be known to be installed",
     1216: "an abandoned step left a failure without a cause",
     2147: "a cancelled rollout and its successor took each other's scans and lists away",
+    4021: "the lost question of a cancelled rollout kept its successor from asking for the version",
     2158: "an item that no list had named before could not be known to be gone",
 }
 
