@@ -29,6 +29,10 @@ _CONNECTED = """() => {
   const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
   return kernel && kernel.connectionStatus === "connected" && kernel.status === "idle";
 }"""
+# Asked of the notebook's model: its page draws an error like any other text on standard error.
+_ERRORS = """() => jupyterapp.shell.currentWidget.content.widgets
+  .flatMap((cell) => cell.model.type === "code" ? cell.model.outputs.toJSON() : [])
+  .filter((output) => output.output_type === "error").map((output) => output.traceback.join("\\n"))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,8 @@ class Notebook:
 
     def run_all(self) -> None:
         assert self.page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => true)")
-        errors = self.page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
-        assert errors.count() == 0, errors.first.inner_text()
+        errors = self.page.evaluate(_ERRORS)
+        assert not errors, errors
 
     def run(self, code: str) -> str:
         """Run code in the notebook's own kernel, beside its cells; what it printed."""
