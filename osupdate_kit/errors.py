@@ -12,6 +12,10 @@ class OSUpdateKitError(Exception):
         message = super().__str__()
         return f"{message} {self.remedy}" if self.remedy else message
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: the sentences, without the way through our code."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ProtocolError(OSUpdateKitError):
     """Bytes or values that Apple's protocol does not know, or that are too large to read."""
