@@ -7,7 +7,7 @@ compare as versions; nothing is ever executed.
 import ast
 import operator
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -35,7 +35,7 @@ _HELP = 'Write, for example: platform == "iPadOS" and site in ("North", "South")
 class Selection:
     """Whom we mean. `left_out` counts the others by reason; `unmatched` are wanted names that no device has."""
 
-    devices: tuple[Device, ...]
+    devices: tuple[Device, ...] = field(repr=False)
     left_out: dict[str, int]
     unmatched: tuple[str, ...] = ()
 

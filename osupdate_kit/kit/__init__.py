@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from osupdate_kit.views.grid import DeviceGrid
+    from osupdate_kit.views.tables import Table
     from osupdate_kit.views.widgets import Confirm, PlanBuilder
     from osupdate_kit.views.widgets import Draft as Shown
 
@@ -314,6 +315,12 @@ class Kit:
         from osupdate_kit.kit.notebook import confirm
 
         return confirm(self, planned, grid)
+
+    def table(self, frame: "pd.DataFrame") -> "Table":
+        """The frame as people read it: whole texts, all of them escaped."""
+        from osupdate_kit.views.tables import Table
+
+        return Table(frame)
 
     # --- service ---
 

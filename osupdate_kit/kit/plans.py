@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
@@ -25,7 +25,7 @@ class Draft:
     """A plan and its members in key order, each with its verdict; `unmatched`: wanted names that no device has."""
 
     plan: RolloutPlan
-    members: tuple[Member, ...]
+    members: tuple[Member, ...] = field(repr=False)
     unmatched: tuple[str, ...] = ()
 
     @property
@@ -42,7 +42,7 @@ class Draft:
         rows = [("by command", self.by_command), *((f"barred: {why}", n) for why, n in self.excluded.items())]
         cells = "".join(f"<tr><td>{escape(how)}</td><td>{count(number)}</td></tr>" for how, number in rows)
         head = f"{escape(self.plan.name)}: {count(len(self.members))} selected for {escape(str(self.plan.target))}"
-        return f"<table><caption>{head}</caption><tr><th>how</th><th>devices</th></tr>{cells}</table>"
+        return f"<p><b>{head}</b></p><table><tr><th>how</th><th>devices</th></tr>{cells}</table>"
 
 
 def plan_of(

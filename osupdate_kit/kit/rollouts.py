@@ -93,7 +93,7 @@ class Rollout:
             return failures.failures(scope)
 
     def contradictions(self) -> "pd.DataFrame":
-        """Devices whose evidence does not fit together: `serial`, `platform`, `what`, `asked`, `returned`, `os_version`.
+        """Whose evidence does not fit together: `serial`, `platform`, `what`, `asked`, `returned`, `os_version`.
 
         Another InstallAction came back, or a lower version after the target, or the state is *unknown*.
         """
@@ -114,7 +114,7 @@ class Rollout:
         return pd.DataFrame(found, columns=["serial", "platform", "what", "asked", "returned", "os_version"])
 
     def story(self, wanted: str) -> "pd.DataFrame":
-        """What happened to a device, by serial, UDID or enrollment ID: `at` (UTC), `what`, `detail`, `state` after it."""
+        """What happened to a device, named by serial or UDID: `at` (UTC), `what`, `detail`, and the `state` after it."""
         import pandas as pd
 
         from osupdate_kit.kit.watch import watch
@@ -125,7 +125,7 @@ class Rollout:
             raise RolloutError(f"No device of rollout {self.id} is {wanted!r}.", remedy="Give its serial or its UDID.")
         lines = [(line.at, line.title, line.detail, line.state) for line in story(told).lines if not line.minor]
         frame = pd.DataFrame(lines, columns=["at", "what", "detail", "state"])
-        return frame.assign(at=pd.to_datetime(frame["at"], unit="us", utc=True))
+        return frame.assign(at=pd.to_datetime(frame["at"], unit="us", utc=True).dt.floor("s"))
 
     # --- pictures ---
 

@@ -23,7 +23,7 @@ class Chart:
     note: str  # what adds up to what, and as of when; lines by \n
     as_of: int  # microseconds UTC
     known_by: int
-    table: pd.DataFrame  # the numbers drawn, as people read them
+    table: pd.DataFrame = field(repr=False)  # the numbers drawn, as people read them
     height: int = 440  # pixels; the width is that of its place
     draw: Callable[[Canvas], None] = field(repr=False)
 
