@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test simulate bench lint lock clean
+.PHONY: demo lab test simulate bench lint lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/osupdate-kit demo
+
+lab: $(VENV)/ready
+	$(BIN)/osupdate-kit lab
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest

@@ -35,13 +35,11 @@ kit
 # %% [markdown]
 # ## What do we have?
 #
-# Counted: every enrolled device once, by the version that it reported itself. An empty version: it has not told yet.
+# Counted: every enrolled device once, by the version that it reported itself.
 
 # %%
-devices = kit.devices()
-devices.fillna({"os_version": ""}).pivot_table(
-    index="os_version", columns="platform", values="udid", aggfunc="count", fill_value=0
-)
+devices = kit.devices().replace({"os_version": {"": "not told yet"}})
+devices.groupby(["os_version", "platform"]).size().unstack(fill_value=0)
 
 # %% [markdown]
 # ## Whom do we mean?
@@ -84,11 +82,11 @@ rollout.monitor()
 # %% [markdown]
 # ## How far are they?
 #
-# This cell waits for the first fifth, a minute at most. Look at the title: it states what the figures say. *Done* counts
+# This cell waits until half of them are done, a minute at most. Look at the title: it states what the figures say. *Done* counts
 # only devices that reported the version.
 
 # %%
-rollout.wait_for(done=0.2, seconds=60)
+rollout.wait_for(done=0.5, seconds=60)
 rollout.chart("states-over-time")
 
 # %% [markdown]
@@ -105,10 +103,10 @@ rollout.chart("failures")
 # One page for people (HTML and, where a Chromium is installed, PDF), a workbook, and the data. The same numbers in all.
 
 # %%
-from IPython.display import FileLinks
+from IPython.display import FileLink
 
-rollout.report("reports")
-FileLinks("reports")
+written = rollout.report("reports")
+display(*(FileLink(path) for path in written if path.suffix != ".csv"))
 
 # %% [markdown]
 # ## Where does it stand now?

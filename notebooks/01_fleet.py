@@ -34,7 +34,7 @@ kit
 # to do.
 
 # %%
-pd.DataFrame(kit.check_servers())
+kit.table(pd.DataFrame(kit.check_servers()))
 
 # %% [markdown]
 # ## What do we know?
@@ -44,8 +44,9 @@ pd.DataFrame(kit.check_servers())
 
 # %% jupyter={"source_hidden": true}
 devices = kit.devices()
-known = devices.groupby("platform", dropna=False)[["udid", "os_version", "supervised"]].count()
-known.rename(columns={"udid": "devices", "os_version": "version known", "supervised": "supervision known"})
+told = devices.replace({"platform": {"": "not known"}, "os_version": {"": None}})
+told = told.groupby("platform")[["udid", "os_version", "supervised"]].count()
+told.rename(columns={"udid": "devices", "os_version": "version known", "supervised": "supervision known"})
 
 # %% [markdown]
 # ## What do our own lists add?

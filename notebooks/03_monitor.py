@@ -70,4 +70,4 @@ serial = max(shown, key=lambda device: device.commands_sent).serial if shown els
 serial
 
 # %%
-rollout.story(serial) if serial else "No device has been sent anything yet. Run this cell again later."
+kit.table(rollout.story(serial)) if serial else "No device has been sent anything yet. Run this again later."

@@ -34,7 +34,7 @@ rollout
 rollout.chart("failures")
 
 # %% jupyter={"source_hidden": true}
-rollout.failures()
+kit.table(rollout.chart("failures").table)
 
 # %% [markdown]
 # ## Is it the model, or the place?
@@ -54,16 +54,16 @@ display(rollout.chart("failures-by-model"), rollout.chart("failures-by-site"))
 display(rollout.chart("deferrals"), rollout.chart("next-installs"))
 
 # %% jupyter={"source_hidden": true}
-rollout.deferrals()
+kit.table(rollout.chart("deferrals").table)
 
 # %% [markdown]
 # ## What does not fit together?
 #
 # Devices that do something else than they were asked for, that reported the target and later less, or whose evidence
-# contradicts itself. An empty table is good news.
+# contradicts itself. None is good news.
 
 # %%
-rollout.contradictions()
+kit.table(rollout.contradictions())
 
 # %% [markdown]
 # ## Who has used up all deferrals, or waits the longest?
@@ -73,4 +73,4 @@ rollout.contradictions()
 # %% jupyter={"source_hidden": true}
 columns = ["serial", "platform", "site", "os_version", "deferrals_used", "deferrals_remaining", "armed"]
 put_off = rollout.devices().query("state in ('deferred', 'not_now')")
-put_off.sort_values(["deferrals_used", "serial"], ascending=[False, True])[columns].head(50)
+kit.table(put_off.sort_values(["deferrals_used", "serial"], ascending=[False, True])[columns])

@@ -24,7 +24,7 @@ folder = "reports"
 formats = ""  # such as "html,pdf"; empty: all that can be written here (pdf needs a Chromium)
 
 # %% jupyter={"source_hidden": true}
-from IPython.display import FileLinks
+from IPython.display import FileLink
 
 import osupdate_kit
 
@@ -54,7 +54,4 @@ display(*rollout.charts())
 
 # %%
 written = rollout.report(folder, [one for one in formats.split(",") if one])
-[path.name for path in written]
-
-# %%
-FileLinks(folder)
+display(*map(FileLink, written))
