@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo lab test simulate bench lint lock clean
+.PHONY: demo lab test simulate bench bench-ui docs lint lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/osupdate-kit demo
@@ -16,6 +16,12 @@ test: $(VENV)/ready
 
 bench: $(VENV)/ready
 	$(BIN)/python -m benchmarks
+
+bench-ui: $(VENV)/ready
+	$(BIN)/python -m benchmarks.ui
+
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

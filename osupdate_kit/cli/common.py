@@ -44,7 +44,9 @@ def print_json(value: object) -> None:
 
 def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: int = 0) -> None:
     """Print a table; the last `numbers` columns are figures. Cells are text, never markup: devices name themselves."""
-    made = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    if title:
+        console.print(escape(title), style="bold", soft_wrap=True, highlight=False)
+    made = Table(box=None, pad_edge=False)
     for index, heading in enumerate(headings):
         figure = index >= len(headings) - numbers
         made.add_column(heading, justify="right" if figure else "left", no_wrap=figure, overflow="fold")

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from osupdate_kit.cli.common import Common, counted, print_json, remark, remarks, say, some, table
 from osupdate_kit.cli.fleet import AsJson
-from osupdate_kit.errors import PlanError
+from osupdate_kit.errors import PlanError, RolloutError
 from osupdate_kit.feeds.inventory import read_list
 from osupdate_kit.kit import Draft, Kit
 from osupdate_kit.rollout.journey import RolloutStatus
@@ -340,3 +340,33 @@ def halt(context: typer.Context, number: Rollout, why: Why = "", as_json: AsJson
 def cancel(context: typer.Context, number: Rollout, why: Why = "", as_json: AsJson = False) -> None:
     """End it for good. Prints who may still install."""
     _act(context, number, "cancel", why, as_json=as_json)
+
+
+@rollout.command("retry")
+def retry(
+    context: typer.Context,
+    number: Rollout,
+    cause: Annotated[str, typer.Option(help="Only devices that failed by this cause, such as space; else all.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Give failed devices their tries anew."""
+    _act(context, number, "retry", cause, as_json=as_json)
+
+
+@rollout.command("abandon")
+def abandon(
+    context: typer.Context,
+    number: Rollout,
+    device: Annotated[str, typer.Argument(help="Its serial, UDID or enrollment ID.")],
+    as_json: AsJson = False,
+) -> None:
+    """Declare a device's open or accepted install steps dead: only you can know that. Then it may be sent another."""
+    common: Common = context.obj
+    with common.kit() as kit:
+        meant = kit.select(wanted=[device]).devices
+    if len(meant) != 1:
+        raise RolloutError(
+            f"{len(meant)} devices are called {device}.",
+            remedy="Name one by its UDID; `osupdate-kit devices list` shows them.",
+        )
+    _act(context, number, "abandon", f"{meant[0].key.server} {meant[0].key.enrollment_id}", as_json=as_json)
