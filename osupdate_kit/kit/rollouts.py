@@ -114,7 +114,7 @@ class Rollout:
         return pd.DataFrame(found, columns=["serial", "platform", "what", "asked", "returned", "os_version"])
 
     def story(self, wanted: str) -> "pd.DataFrame":
-        """What happened to a device, named by serial or UDID: `at` (UTC), `what`, `detail`, and the `state` after it."""
+        """What happened to a device, by serial or UDID: `at` (UTC), `what`, `detail`, and the `state` after it."""
         import pandas as pd
 
         from osupdate_kit.kit.watch import watch
