@@ -289,6 +289,18 @@ def test_old_figures_stay_with_their_time_when_looking_fails(monitor: RolloutMon
     eventually(lambda: not monitor.trouble)
 
 
+def test_what_cannot_be_read_at_all_is_said_and_shown_when_it_can(source: Source) -> None:
+    source.fault = RuntimeError("odd")
+    monitor = RolloutMonitor(source, every_seconds=0.02)
+    eventually(lambda: monitor.trouble)
+    assert monitor.trouble["text"].startswith("RuntimeError")
+    assert monitor.head == {}
+    source.fault = None
+    click(monitor, kind="shown", nonce=ME)
+    eventually(lambda: monitor.head and not monitor.trouble)
+    monitor.close()
+
+
 def test_it_rests_while_it_is_on_no_screen(monitor: RolloutMonitor, source: Source, world: Scene) -> None:
     click(monitor, kind="closed", nonce=ME)
     looks = source.looks

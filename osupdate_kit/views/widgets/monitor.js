@@ -52,11 +52,13 @@ function render({ model, el: host }) {
 
   function drawHead() {
     const h = model.get("head");
+    const trouble = model.get("trouble");
     if (!h.rollout) {
-      swap(head, el("h3", {}, "Rollout"), el("p", { class: "ghost" }), el("p", { class: "ghost b" }), el("p", { class: "ghost c" }), el("p", { class: "asof" }, "reading the rollout…"));
+      const ghosts = ["ghost", "ghost b", "ghost c"].map((kind) => el("p", { class: kind }));
+      swap(head, el("h3", {}, "Rollout"), trouble.text ? el("ul", { class: "notes" }, note("attention", el("b", {}, trouble.text), " It is tried again by itself."))
+        : [ghosts, el("p", { class: "asof" }, "reading the rollout…")]);
       return;
     }
-    const trouble = model.get("trouble");
     const quiet = Date.now() - heard > QUIET_SECONDS * 1000;
     const live = !quiet && !trouble.text && !h.over;
     const stateGroup = { running: "active", paused: "waiting", halted: "attention", cancelled: "lost", ended: "barred" }[h.status] ?? "waiting";

@@ -140,6 +140,7 @@ class RolloutMonitor(anywidget.AnyWidget):
         """One look; False if it failed. What is on the screen stays."""
         try:
             watched = self._source.look(self._seen)
+            news = sections(watched) if watched else {}
             outcomes = {act["act"]: self._source.outcome(act["act"]) for act in self._open_acts()}
         except OSUpdateKitError as error:
             self._tell(str(error))
@@ -148,7 +149,6 @@ class RolloutMonitor(anywidget.AnyWidget):
             log.exception("a look at the rollout failed")
             self._tell(f"{type(error).__name__}. The kernel's log has the rest.")
             return False
-        news = sections(watched) if watched else {}
         with self._lock, self.hold_sync():
             if watched is not None:
                 self._watched, self._seen = watched, watched.head.version
