@@ -65,7 +65,7 @@ def corrections(known: Iterable[Change], true: Iterable[Change]) -> Iterator[Cha
             yield Change(at, state, 1 if count > 0 else -1)
 
 
-def journey_of(key: DeviceKey, facts: Facts, course: Course, target: str) -> Journey:
+def journey_of(key: DeviceKey, facts: Facts, course: Course, target: str, *, seq: int = 0) -> Journey:
     """The newest state and what stands beside it. `target`: the version aimed at, "" for an item."""
     mine = [(number, step) for number, step in sorted(facts.steps.items()) if step.rollout == course.rollout]
     newest = mine[-1][1] if mine else None
@@ -88,6 +88,7 @@ def journey_of(key: DeviceKey, facts: Facts, course: Course, target: str) -> Jou
         commands_sent=sum(step.counts and step.box > 0 for _, step in mine),
         progress_at=facts.progress.known_at,
         updated_at=facts.contact_at,
+        updated_seq=seq,
     )
 
 

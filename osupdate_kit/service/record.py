@@ -126,8 +126,10 @@ def record(
         device = known[key]
         facts, newest_at = facts_of(device.facts), device.newest_at
         mine = [journey for journey in journeys.get(key, ()) if journey.platform and not journey.barred]
-        rows += [replace(j.journey, updated_seq=0) for j in mine if not plans.readable(tx, j.journey.rollout)]
-        mine = [journey for journey in mine if plans.readable(tx, journey.journey.rollout)]
+        unreadable = [journey for journey in mine if not plans.readable(tx, journey.journey.rollout)]
+        if unreadable:
+            rows += [replace(journey.journey, updated_seq=0) for journey in unreadable]
+            mine = [journey for journey in mine if journey not in unreadable]
         seq = fresh[-1].seq
         fresh.sort(key=lambda event: (event.at, event.seq))
         states = {j.journey.rollout: j.journey.state for j in mine}
@@ -150,8 +152,7 @@ def record(
             belated[key] = courses, seq
         for journey in mine:
             rollout = journey.journey.rollout
-            now = journey_of(key, facts, courses[rollout], plans.target_version(tx, rollout))
-            rows.append(replace(now, updated_seq=seq))
+            rows.append(journey_of(key, facts, courses[rollout], plans.target_version(tx, rollout), seq=seq))
         known[key] = replace(device, facts=facts.to_json(), newest_at=newest_at)
     tx.save_devices([known[key] for key in by_device])
     tx.save_journeys(rows)

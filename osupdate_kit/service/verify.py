@@ -1,7 +1,7 @@
 """`store verify`: replays all events and compares what they add up to with what is kept (I7)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.rollout.events import RolloutEvent
@@ -55,7 +55,7 @@ def _journey(tx: Transaction, plans: Plans, stored: StoredJourney, facts: Facts)
     if not kept.updated_seq:
         return  # nothing has happened since the rollout began
     version = plans.target_version(tx, kept.rollout)
-    true = replace(journey_of(kept.key, facts, plans.course(tx, stored), version), updated_seq=kept.updated_seq)
+    true = journey_of(kept.key, facts, plans.course(tx, stored), version, seq=kept.updated_seq)
     if kept != true:
         yield Difference(kept.key, f"journey of rollout {kept.rollout}", str(kept), str(true))
 

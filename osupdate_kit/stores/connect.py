@@ -79,7 +79,11 @@ def _sqlite(url: URL) -> Engine:
     memory = file_of(url) is None
     words: dict[str, Any] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
     engine = create_engine(
-        url, connect_args=words, hide_parameters=True, **({"poolclass": StaticPool} if memory else {})
+        url,
+        connect_args=words,
+        hide_parameters=True,
+        pool_reset_on_return=None,  # every transaction is ended by the block that began it
+        **({"poolclass": StaticPool} if memory else {}),
     )
 
     @event.listens_for(engine, "connect")
@@ -91,7 +95,8 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        driver: Any = connection.connection.driver_connection  # no result to wrap: this is asked for every batch
+        driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 

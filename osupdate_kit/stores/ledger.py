@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Connection, Engine
 
 from osupdate_kit.errors import StoreError
 from osupdate_kit.stores import migrate as migration
@@ -54,6 +54,7 @@ class Ledger:
         self._memory = not self._postgres and self._file is None
         # SQLite's own waiting is by polling and unfair; threads of one process queue here instead.
         self._turnstile = threading.RLock()
+        self._writer: Connection | None = None  # SQLite's; whoever has passed the turnstile may use it
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = False) -> "Ledger":
@@ -87,6 +88,9 @@ class Ledger:
         migration.check(version, where)
 
     def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
         self._engine.dispose()
 
     @property
@@ -119,9 +123,15 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[Transaction]:
-        turnstile = nullcontext() if self._postgres else self._waited()
-        with self._connected(turnstile, {"writes": True}) as tx:
-            yield tx
+        if self._postgres:
+            with self._connected(nullcontext(), {"writes": True}) as tx:
+                yield tx
+            return
+        with explained(self._url), self._waited():
+            if self._writer is None:  # kept: to take one from the pool costs as much as to write some rows
+                self._writer = self._engine.connect().execution_options(writes=True)
+            with self._writer.begin():
+                yield Transaction(self._writer)
 
     @contextmanager
     def _connected(

@@ -209,12 +209,12 @@ def test_the_ledger_works_again_when_its_connections_were_cut(cluster: Cluster) 
 def test_a_full_store_says_so_and_works_again_with_more_room(tmp_path: Path) -> None:
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'store.db'}", migrate=True)
     many = [inbox_row("x" * 5000) for _ in range(500)]
-    with ledger.read() as tx:
+    with ledger.write() as tx:
         pages = tx._connection.execute(text("PRAGMA page_count")).scalar_one()
         tx._connection.execute(text(f"PRAGMA max_page_count = {pages + 20}"))
     with pytest.raises(StoreError, match="Free space"):
         ledger.take_in(many)
-    with ledger.read() as tx:
+    with ledger.write() as tx:
         assert tx.inbox_size() == 0
         tx._connection.execute(text("PRAGMA max_page_count = 1000000"))
     ledger.take_in(many)
@@ -226,7 +226,7 @@ def test_a_full_store_says_so_and_works_again_with_more_room(tmp_path: Path) -> 
 def test_a_store_that_another_program_keeps_locked_says_so(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     ledger = Ledger.open(f"sqlite:///{path}", migrate=True)
-    with ledger.read() as tx:
+    with ledger.write() as tx:
         tx._connection.execute(text("PRAGMA busy_timeout = 50"))
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
