@@ -304,14 +304,10 @@ def test_the_python_on_the_pages_runs(settings: Path) -> None:
     for block in fenced(PAGES["notebooks.md"], "python"):
         exec(compile(block, "notebooks.md", "exec"), names)
     assert len(list(settings.parent.glob("reports/*.html"))) == 1
-    names["kit"] = names["osupdate_kit"].connect()
-    for block in fenced(PAGES["troubleshooting.md"], "python"):
-        exec(compile(block, "troubleshooting.md", "exec"), names)
-    names["kit"].close()
 
 
 def test_python_stands_only_where_it_is_run() -> None:
-    assert {name for name, text in TEXTS.items() if fenced(text, "python")} == {"notebooks.md", "troubleshooting.md"}
+    assert {name for name, text in TEXTS.items() if fenced(text, "python")} == {"notebooks.md"}
 
 
 # --- words ---
