@@ -114,9 +114,9 @@ _PLATFORMS = {platform.value.lower(): platform for platform in Platform} | {
 def read_list(source: Path) -> InventoryList:
     """Read a list of devices: an Excel workbook's first sheet, or text in UTF-8, UTF-16 or else Latin-1.
 
-    Text is separated by comma, semicolon or tab. Headings come in any order; one names UDIDs, serials or enrollment IDs,
-    and unknown ones become attributes. A list of one column needs no heading. Raises InventoryError if it is no such
-    list at all.
+    Text is separated by comma, semicolon or tab. Headings come in any order; one names UDIDs, serials or enrollment
+    IDs, and unknown ones become attributes. A list of one column needs no heading. Raises InventoryError if it is no
+    such list at all.
     """
     body = _bytes(source)
     if body.startswith(b"PK\x03\x04"):
