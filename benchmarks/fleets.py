@@ -52,7 +52,7 @@ def start_rollouts(rehearsal: Rehearsal) -> None:
     for platform, version in TARGETS.items():
         chosen = kit.select(where=f'platform == "{platform.value}"')
         if chosen.devices:
-            kit.start(kit.save(kit.draft(chosen, plan_of(version, at=kit.clock.now()))))
+            kit.start(kit.draft(chosen, plan_of(version, at=kit.clock.now())))
 
 
 def plan_of(version: str, *, at: int) -> RolloutPlan:
