@@ -10,7 +10,7 @@ from ibis import _
 from numpy.typing import NDArray
 
 from osupdate_kit.analysis.scope import Scope
-from osupdate_kit.analysis.versions import done_at
+from osupdate_kit.analysis.versions import became_done
 from osupdate_kit.errors import AnalysisError
 from osupdate_kit.rollout.policy import HOUR
 
@@ -27,21 +27,21 @@ def time_to_update(scope: Scope, *, by: str = "wave") -> pd.DataFrame:
     if by not in GROUPS:
         raise AnalysisError(f"Time to update cannot be split by {by}.", remedy=f"One of: {', '.join(GROUPS)}.")
     start, last = scope.subject.started_at, -(-(scope.subject.as_of - scope.subject.started_at) // HOUR)
-    waited = _.done_at - start
+    waited = _["at"] - start
     hour = ((waited + (HOUR - waited % HOUR) % HOUR) / HOUR).cast("int64")
-    rows = done_at(scope, "barrier", by).filter(_.barrier == "")
-    counts = rows.group_by(group=_[by], hour=hour.fill_null(-1)).agg(devices=_.count()).to_pandas()
-    curves = [_curve(group, part, last) for group, part in counts.groupby("group")]
+    done = became_done(scope, by).group_by(group=_[by], hour=hour).agg(devices=_.sign.sum()).to_pandas()
+    eligible = scope.journey().filter(_.barrier == "").group_by(group=_[by]).agg(devices=_.count()).to_pandas()
+    sizes = eligible.sort_values("group").itertuples(index=False)
+    curves = [_curve(group, done[done["group"] == group], int(size), last) for group, size in sizes]
     columns = ["group", "hours", "at_risk", "done", "share", "low", "high"]
     return pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=columns)
 
 
-def _curve(group: str, counts: pd.DataFrame, last: int) -> pd.DataFrame:
-    """counts: `hour` (-1 = not done), `devices`."""
-    ended = counts["hour"] >= 0
-    done = np.bincount(counts["hour"][ended], counts["devices"][ended], minlength=last + 1).astype(np.int64)
+def _curve(group: str, counts: pd.DataFrame, size: int, last: int) -> pd.DataFrame:
+    """counts: `hour`, `devices` done in it. size: eligible devices."""
+    done = np.bincount(counts["hour"], counts["devices"], minlength=last + 1).astype(np.int64)
     censored = np.zeros_like(done)
-    censored[-1] = counts["devices"][~ended].sum()
+    censored[-1] = size - done.sum()
     at_risk, share, low, high = kaplan_meier(done, censored)
     frame = {"hours": np.arange(len(done)), "at_risk": at_risk, "done": done, "share": share, "low": low, "high": high}
     return pd.DataFrame({"group": group, **frame})

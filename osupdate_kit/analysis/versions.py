@@ -19,25 +19,24 @@ def adoption(scope: Scope, *, steps: int = 200) -> pd.DataFrame:
     scope.only_now("Versions over time")
     start = scope.subject.started_at
     grid = Steps.between(start, scope.subject.as_of, steps)
-    rows = done_at(scope, "os_version_start", "os_version", "updated_at")
-    rows = rows.mutate(now=(_.os_version == "").ifelse(_.os_version_start, _.os_version))
-    since = _.done_at.fill_null(_.updated_at)
-    moved = rows.mutate(until=grid.of(since)).group_by("until", "os_version_start", "now").agg(change=_.count())
-    frame = moved.to_pandas()
-    begun = frame.assign(until=start, os_version=frame["os_version_start"])
-    left = frame.assign(os_version=frame["os_version_start"], change=-frame["change"])
-    changes = pd.concat([begun, left, frame.rename(columns={"now": "os_version"})])
-    stock = grid.stock(changes[["until", "os_version", "change"]], "os_version")
+    others = scope.journey().filter(_.state != State.DONE.value).mutate(at=_.updated_at, sign=ibis.literal(1, "int64"))
+    done = became_done(scope, "os_version_start", "os_version")
+    columns = {"at": "at", "sign": "sign", "was": "os_version_start", "now": "os_version"}
+    moves, rest = (rows.select(**{new: rows[old] for new, old in columns.items()}) for rows in (done, others))
+    moves = moves.union(rest).mutate(now=(_.now == "").ifelse(_.was, _.now))
+    frame = moves.group_by("was", "now", until=grid.of(_["at"])).agg(change=_.sign.sum()).to_pandas()
+    begun = frame.assign(until=start, os_version=frame["was"])
+    left = frame.assign(os_version=frame["was"], change=-frame["change"])
+    came = frame.assign(os_version=frame["now"])
+    stock = grid.stock(pd.concat([begun, left, came])[["until", "os_version", "change"]], "os_version")
     scope.check(int(stock.loc[stock["at"] == stock["at"].max(), "devices"].sum()), "Versions")
     return stock
 
 
-def done_at(scope: Scope, *columns: str) -> ibis.Table:
-    """The journeys with `done_at`: when the target was proven, NULL while it is not. Done stays done.
+def became_done(scope: Scope, *columns: str) -> ibis.Table:
+    """`at`, `sign` and these columns of the journey: the signed instants at which the target was proven.
 
-    A correction takes back one instant and gives another: the sum of signed instants is the one that holds.
+    A correction takes back one instant and gives another, so sums of `sign` count every device once, or not at all.
     """
-    done = scope.transitions().filter(_.state == State.DONE.value).group_by(*KEY)
-    proven = done.agg(done_at=(_["at"] * _.sign).sum(), times=_.sign.sum()).filter(_.times > 0).drop("times")
-    rows = scope.journey().select(*KEY, *columns).left_join(proven, KEY)
-    return rows.drop("server_right", "enrollment_id_right")
+    done = scope.transitions().filter(_.state == State.DONE.value).select(*KEY, "at", "sign")
+    return done.inner_join(scope.journey().select(*KEY, *columns), KEY)

@@ -15,7 +15,7 @@ from osupdate_kit.analysis.funnel import Stage, funnel
 from osupdate_kit.analysis.progress import devices, progress, spells
 from osupdate_kit.analysis.shown import states_now
 from osupdate_kit.analysis.survival import time_to_update
-from osupdate_kit.analysis.versions import adoption, done_at
+from osupdate_kit.analysis.versions import adoption, became_done
 from osupdate_kit.errors import RolloutError, StoreError
 from osupdate_kit.lab.truth import What
 from osupdate_kit.protocol.versions import OSVersion
@@ -78,8 +78,8 @@ def test_done_over_time_is_what_the_fleet_says(lived: Lived, backend: ibis.BaseB
 def test_when_each_device_was_done_is_what_the_fleet_says(
     lived: Lived, backend: ibis.BaseBackend, rollout: int
 ) -> None:
-    frame = done_at(lived.scope(backend, rollout), "udid").to_pandas().dropna(subset=["done_at"])
-    assert dict(zip(frame["udid"], frame["done_at"].astype(int), strict=True)) == proven_at(lived, rollout)
+    signed = became_done(lived.scope(backend, rollout), "udid").to_pandas().groupby(["udid", "at"])["sign"].sum()
+    assert [key for key, sign in signed.items() if sign] == sorted(proven_at(lived, rollout).items())
 
 
 def test_versions_of_done_devices_are_those_they_run(lived: Lived, backend: ibis.BaseBackend, rollout: int) -> None:
