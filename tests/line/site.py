@@ -11,7 +11,7 @@ import sys
 import zlib
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
@@ -31,7 +31,7 @@ from osupdate_kit.service.clock import KitClock, open_clock
 from osupdate_kit.settings import Settings
 from osupdate_kit.stores.connect import make_engine, store_url
 from osupdate_kit.stores.ledger import Ledger
-from tests.real import Cluster, free_port, nanomdm
+from tests.real import Cluster, RealServer, free_port, nanohub, nanomdm
 
 SERVER = "site"
 API_KEY = "api-key-that-must-stay-secret"
@@ -185,6 +185,15 @@ def secrets_arrive(event: dict[str, Any]) -> bool:
     return b"unlock-of-" in b64decode(part.get("raw_payload", ""))
 
 
+def _server(
+    kind: str, storage: Literal["inmem", "pgsql"], cluster: Cluster | None, webhook_url: str
+) -> AbstractContextManager[RealServer]:
+    if kind == "nanohub":
+        return nanohub(api_key=API_KEY, webhook_url=webhook_url)
+    dsn = cluster.nanomdm_database() if storage == "pgsql" and cluster else "unused"
+    return nanomdm(storage, dsn=dsn, api_key=API_KEY, webhook_url=webhook_url, webhook_key=WEBHOOK_KEY)
+
+
 @contextmanager
 def site(
     folder: Path,
@@ -194,7 +203,7 @@ def site(
     start: str,
     storage: Literal["inmem", "pgsql"] = "inmem",
     cluster: Cluster | None = None,
-    engine: dict[str, float] | None = None,
+    kind: Literal["nanomdm", "nanohub"] = "nanomdm",
 ) -> Iterator[Site]:
     """A site whose devices are enrolled before the kit first starts. start: ISO 8601, of the site's clock.
 
@@ -202,14 +211,7 @@ def site(
     """
     port = free_port()
     recorder = Recorder(port)
-    dsn = cluster.nanomdm_database() if storage == "pgsql" and cluster else "unused"
-    with (
-        recorder.loopback,
-        nanomdm(
-            storage, dsn=dsn, api_key=API_KEY, webhook_url=f"{recorder.loopback.url}/webhook/{SERVER}",
-            webhook_key=WEBHOOK_KEY,
-        ) as server,
-    ):  # fmt: skip
+    with recorder.loopback, _server(kind, storage, cluster, f"{recorder.loopback.url}/webhook/{SERVER}") as server:
         truth = TruthLog()
         url = cluster.url() if storage == "pgsql" and cluster else f"sqlite:///{folder / 'store.db'}"
         settings = Settings.model_validate({"store_url": url, "clock": {"start": start, "speed": speed}})
@@ -225,12 +227,11 @@ def site(
                 (folder / name).write_text(key)
             lines = [
                 f'store_url = "{url}"',
-                f'[servers.{SERVER}]\nkind = "nanomdm"\nurl = "{proxy.url}"\nkey_file = "api.key"',
-                'webhook_key_file = "webhook.key"',
+                f'[servers.{SERVER}]\nkind = "{kind}"\nurl = "{proxy.url}"\nkey_file = "api.key"',
+                'webhook_key_file = "webhook.key"' if kind == "nanomdm" else "",
                 f"[receiver]\nport = {port}",
                 f"[clock]\nstart = {start}\nspeed = {speed}",
-                "[engine]", *(f"{name} = {value}" for name, value in (engine or {}).items()),
-            ]  # fmt: skip
+            ]
             (folder / "osupdate-kit.toml").write_text("\n".join(lines) + "\n")
             write_list(tuple(specs), folder / "fleet.csv")
             environment = {name: value for name, value in os.environ.items() if not name.startswith("OSUPDATE_KIT_")}
