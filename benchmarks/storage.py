@@ -34,7 +34,8 @@ def run_insert(quick: bool) -> Iterator[Line]:
                 lambda batches=batches, each=each: cpu_of(lambda: _execute(bare, batches)) * each,
             )
             yield Line(
-                name=f"insert, {size}", measured="one inbox row, FULL, speed", against="sqlite3 executemany, same bytes",
+                name=f"insert, {size}", measured="one inbox row, FULL, speed",
+                against="sqlite3 executemany, same bytes",
                 ours=found.ours, limit=found.limit, ratio=1 / found.ratio, unit="µs", least=0.7,
             )  # fmt: skip
         bare.close()
