@@ -6,7 +6,7 @@ Knows SQLite's and PostgreSQL's settings and refusals. Leaves the tables to `sch
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,10 @@ def prepare_file(path: Path, *, create: bool) -> None:
     try:
         if create:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            # Never opened where it exists: closing it again would drop the locks by which this process's connections
+            # keep another process, when it closes its last one, from deleting the write-ahead log beneath them.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         elif not path.is_file():
             raise StoreError(f"There is no store at {path}.", remedy="Make one: osupdate-kit store upgrade.")
     except OSError as error:

@@ -162,3 +162,21 @@ def test_opening_does_not_wait_for_alembic(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_another_process_that_closes_leaves_the_log_of_one_that_opened_the_store_twice(tmp_path: Path) -> None:
+    """SQLite's locks belong to the process and end when it closes the file by any way: then who closes last deletes."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    first = Ledger.open(url, migrate=True)
+    with first.write() as tx:
+        tx.add_devices([device("before")], now=NOW)
+    second = Ledger.open(url, migrate=True)
+    closes = "import sys; from osupdate_kit.stores.ledger import Ledger; Ledger.open(sys.argv[1]).close()"
+    subprocess.run([sys.executable, "-c", closes, url], check=True)
+    assert (tmp_path / "store.db-wal").exists()
+    with first.write() as tx:
+        tx.add_devices([device("after")], now=NOW)
+    with second.read() as tx:
+        assert tx.count_devices() == 2
+    second.close()
+    first.close()
