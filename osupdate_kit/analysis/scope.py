@@ -108,9 +108,15 @@ class Scope:
         return self.tables["journey"].filter(_.rollout == self.subject.rollout)
 
     def transitions(self) -> ibis.Table:
-        """The rollout's signed changes up to `as_of`, as far as they were known at `known_at`."""
+        """The rollout's signed changes up to `as_of`, as far as they were known at `known_at`.
+
+        As of now all of them: what a server's clock dates after our now has happened, at the latest now.
+        """
         all_of_it = _.rollout + 0 == self.subject.rollout  # + 0: reading in order, not device by device by an index
-        rows = self.tables["transitions"].filter(all_of_it, _["at"] <= self.subject.as_of)
+        rows = self.tables["transitions"].filter(all_of_it)
+        if self.is_now:
+            return rows.mutate(at=ibis.least(_["at"], self.subject.as_of))
+        rows = rows.filter(_["at"] <= self.subject.as_of)
         return rows.filter(_.known_seq <= self._known_seq()) if self.known_at else rows
 
     def _known_seq(self) -> int:

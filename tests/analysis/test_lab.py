@@ -13,6 +13,7 @@ from osupdate_kit.analysis.deferrals import deferrals, next_installs
 from osupdate_kit.analysis.failures import failures, failures_by
 from osupdate_kit.analysis.funnel import Stage, funnel
 from osupdate_kit.analysis.progress import devices, progress, spells
+from osupdate_kit.analysis.scope import Scope
 from osupdate_kit.analysis.shown import states_now
 from osupdate_kit.analysis.survival import time_to_update
 from osupdate_kit.analysis.versions import adoption, became_done
@@ -92,6 +93,17 @@ def test_versions_of_done_devices_are_those_they_run(lived: Lived, backend: ibis
     told = devices(scope).apply(lambda d: d["os_version"] or d["os_version_start"], axis=1)
     assert {v: n for v, n in at_end.items() if n} == told.value_counts().to_dict()
     assert set(frame.groupby("at")["devices"].sum()) == {scope.subject.selected}
+
+
+def test_news_from_after_now_count_as_of_now(lived: Lived, backend: ibis.BaseBackend, rollout: int) -> None:
+    """A live rollout goes on while it is read, and a server's clock may be ahead of ours."""
+    whole = adoption(lived.scope(backend, rollout)).groupby("os_version")["devices"].last()
+    done = progress(lived.scope(backend, rollout)).query("state == 'done' and devices > 0")["at"]
+    kit = lived.rehearsal.kit
+    early = max(int(done.iloc[0].value // 1000) - HOUR, lived.scope(backend, rollout).subject.started_at + 1)
+    scope = Scope.of(backend, rollout, now=early, cadences=kit.cadences)
+    assert adoption(scope).groupby("os_version")["devices"].last().to_dict() == whole.to_dict()
+    assert progress(scope)["at"].max().value // 1000 == early
 
 
 def test_progress_equals_the_signed_rows_counted_by_hand(lived: Lived, backend: ibis.BaseBackend, rollout: int) -> None:

@@ -177,7 +177,9 @@ def test_counts_over_time_are_the_states_of_each_device_then(bench: Bench, data:
     assert frame["at"].nunique() <= steps
     for at, part in frame.groupby("at"):
         states = [
-            ([State.HELD] + [s for offset, s in sorted(walk) if START + offset <= at.value // 1000])[-1].value
+            ([State.HELD] + [s for offset, s in sorted(walk) if min(offset, span) <= at.value // 1000 - START])[
+                -1
+            ].value
             for walk in walked
         ]
         assert {s: n for s, n in zip(part["state"], part["devices"], strict=True) if n} == Counter(states)
