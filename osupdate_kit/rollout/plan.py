@@ -21,6 +21,7 @@ from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.policy import Gate, Steps
 from osupdate_kit.rollout.state import Listed, Version
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML has been built with it
 _TWO_STEPS = (InstallAction.DOWNLOAD_ONLY, InstallAction.INSTALL_ASAP)
 DEFAULT_ACTIONS: Mapping[Platform, tuple[InstallAction, ...]] = MappingProxyType(
     {
@@ -222,7 +223,7 @@ class RolloutPlan:
     def from_yaml(cls, text: str) -> "RolloutPlan":
         """Raises PlanError, naming the key, for anything that is no plan."""
         try:
-            words = yaml.safe_load(text)
+            words = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe one
         except yaml.YAMLError as error:
             raise PlanError(f"The plan is no YAML: {error}", remedy="Write it by `osupdate-kit plan create`.") from None
         if not isinstance(words, dict):

@@ -14,10 +14,10 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.commands import encode_request
 from osupdate_kit.rollout.engine import may_send, may_wake
 from osupdate_kit.rollout.events import EventKind
-from osupdate_kit.rollout.journey import OutboxKind, OutboxRow, OutboxStatus
+from osupdate_kit.rollout.journey import OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
 from osupdate_kit.rollout.policy import MINUTE, Gate
 from osupdate_kit.rollout.ports import Clock, CommandServer, EnqueueAnswer, Outcome
-from osupdate_kit.rollout.state import Course, Facts
+from osupdate_kit.rollout.state import Box, Course, Facts
 from osupdate_kit.service.loop import gate_of
 from osupdate_kit.service.record import Plans, facts_of, record
 from osupdate_kit.service.words import own_event, receipt
@@ -143,13 +143,28 @@ class Sender:
             with self._ledger.write() as tx:
                 fits, _ = self._ask_again(tx, rows, now)
                 whole = len(fits) == len(rows) and rows[0].kind is OutboxKind.STEP
-                status = OutboxStatus.SENDING if whole else OutboxStatus.UNKNOWN
+                status = OutboxStatus.SENDING if whole else self._unsent(tx, rows)
                 later = [replace(row, status=status, not_before=now + RETRY_UNKNOWN) for row in rows]
                 tx.save_outbox(later)
             if whole:
                 self._call(later, True)
                 return True
         return False
+
+    def _unsent(self, tx: Transaction, rows: Sequence[OutboxRow]) -> OutboxStatus:
+        """What a batch that is not tried again now comes to: nothing more, if it never will be.
+
+        One device's answer shows that the call came to the queue. Where no retry is allowed any more, because the
+        server forgets or the rollout is over, it is presumed to be there, too; the steps stay open and armed.
+        """
+        rollouts = [tx.rollout(number) for number in {row.rollout for row in rows}]
+        over = any(r is None or r.status in (RolloutStatus.CANCELLED, RolloutStatus.ENDED) for r in rollouts)
+        if over or self._server.forgets_answered:
+            return OutboxStatus.QUEUED
+        devices = tx.devices(row.key for row in rows)
+        steps = [facts_of(devices[row.key].facts).steps.get(row.id) for row in rows if row.key in devices]
+        queued = any(step is not None and step.box == Box.QUEUED for step in steps)
+        return OutboxStatus.QUEUED if queued else OutboxStatus.UNKNOWN
 
     # --- the wire ---
 

@@ -247,8 +247,13 @@ class Checks:
             return self._value("SELECT role FROM outbox WHERE command_uuid = :uuid", uuid=uuid) == 1
         story = self._of.truth.of(udid)
         answers = [entry.detail for entry in story if entry.what is What.ANSWERED and entry.command_uuid == uuid]
+        looks = {
+            entry.command_uuid for entry in story if entry.what is What.HANDED and entry.detail == "OSUpdateStatus"
+        }
+        told = [n for n, e in enumerate(story) if e.what is What.ANSWERED and e.command_uuid in looks]
+        seen = story[: max(told, default=0)]  # what went on when the device was last asked
         busy = (What.DOWNLOAD_STARTED, What.INSTALL_STARTED)
-        last = next(e.what for e in reversed(story) if e.what in (*busy, What.DOWNLOAD_DONE, What.ENROLLED))
+        last = next((e.what for e in reversed(seen) if e.what in (*busy, What.DOWNLOAD_DONE)), What.ENROLLED)
         return habits.false_error and "Error" in answers and last not in busy
 
     def _proofs(self) -> None:

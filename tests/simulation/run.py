@@ -42,7 +42,6 @@ from tests.simulation.scenario import ITEM, STRANGER, TARGET, Deed, Scenario
 
 SERVER = "lab"
 TURNS = 2000  # at one instant: a service that is never done is broken
-_RARE = ("actor", "census")  # they have little to do
 _NEWS_FOR = {  # whose turn may find work after a busy one
     "worker": ("worker", "loop"),
     "actor": ("actor", "loop", "sender"),
@@ -163,6 +162,7 @@ class Simulation:
             "sender": self.sender.turn,
         }
         self.receiver = Receiver(LedgerInbox(ledger), [WebhookSource(name=SERVER, key=None)], clock)
+        self._news = set(self.turns) - {"loop", "sender"}  # who may find work beside those that go by the clock
 
     def _new_uuid(self) -> str:
         return str(UUID(int=self._uuids.getrandbits(128), version=4)).upper()
@@ -194,6 +194,7 @@ class Simulation:
             self._die("receiver")
             return 0
         self.say(f"    ← {self.checks.event_words(body)}{' (garbled)' if odd else ''}: {status}")
+        self._news.add("worker")
         if status == 200 and not odd:
             self.checks.acknowledged(body)
         elif status not in (200, 503) and not odd:
@@ -309,6 +310,7 @@ class Simulation:
             deed = self._deeds.pop(0)
             spec = self.story.specs[deed.device % len(self.story.specs)]
             self.say(f"  {deed.what} {spec.udid if deed.device else ''}")
+            self._news |= {"actor", "worker"}
             self._do(deed, spec)
 
     def _do(self, deed: Deed, spec: DeviceSpec) -> None:
@@ -362,12 +364,13 @@ class Simulation:
 
     def _let_turn(self) -> None:
         """Turns in seeded order, as long as one of them may have something to do."""
-        waiting = [name for name in self.turns if name not in _RARE or self.order.random() < 0.3]
+        waiting, self._news = sorted({"loop", "sender"} | self._news), set()
         for _ in range(TURNS):
             if not waiting:
                 return
             name = waiting.pop(self.order.randrange(len(waiting)))
             if self.luck.on and self.order.random() < 0.05:
+                self._news.add(name)
                 continue
             done = self._turn(name)
             if done is None:
@@ -387,6 +390,7 @@ class Simulation:
         except StoreError:
             self.say(f"  {name}: the store fails")
             self.checks.after_turn(name)
+            self._news.add(name)
             done = False
         except Broken:
             raise
