@@ -246,15 +246,15 @@ class Checks:
         if habits.substitutes and "Default" in self._steps.get(uuid, ""):
             return self._value("SELECT role FROM outbox WHERE command_uuid = :uuid", uuid=uuid) == 1
         story = self._of.truth.of(udid)
-        answers = [entry.detail for entry in story if entry.what is What.ANSWERED and entry.command_uuid == uuid]
-        looks = {
-            entry.command_uuid for entry in story if entry.what is What.HANDED and entry.detail == "OSUpdateStatus"
-        }
-        told = [n for n, e in enumerate(story) if e.what is What.ANSWERED and e.command_uuid in looks]
-        seen = story[: max(told, default=0)]  # what went on when the device was last asked
-        busy = (What.DOWNLOAD_STARTED, What.INSTALL_STARTED)
-        last = next((e.what for e in reversed(seen) if e.what in (*busy, What.DOWNLOAD_DONE)), What.ENROLLED)
-        return habits.false_error and "Error" in answers and last not in busy
+        looks = {e.command_uuid for e in story if e.what is What.HANDED and e.detail == "OSUpdateStatus"}
+        told = [(n, e) for n, e in enumerate(story) if e.what is What.ANSWERED]
+        error = next((n for n, e in told if e.command_uuid == uuid and e.detail == "Error"), len(story))
+        asked = [n for n, e in told if n > error and e.command_uuid in looks and e.detail == "Acknowledged"]
+        if not habits.false_error or not asked:
+            return False
+        steps = (What.DOWNLOAD_STARTED, What.DOWNLOAD_DONE, What.INSTALL_STARTED)
+        last = next(e.what for e in reversed(story[: asked[-1]]) if e.what in steps)
+        return last is What.DOWNLOAD_DONE
 
     def _proofs(self) -> None:
         """I6: *done* only if the device has, or had, the target."""

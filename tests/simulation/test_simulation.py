@@ -106,7 +106,7 @@ def test_no_promise_is_broken_on_postgresql() -> None:
         (mutants.SenderThatTrustsTheLoop, 0, {"I1", "I2"}),
         (mutants.SenderThatRetriesAnew, 0, {"I1", "I3"}),
         (mutants.SenderThatKeepsNoRecord, 0, {"I4"}),
-        (mutants.WorkerThatTakesAnErrorForAnEnd, 64, {"I1"}),
+        (mutants.WorkerThatTakesAnErrorForAnEnd, 89, {"I1"}),
         (mutants.WorkerThatForgets, 0, {"I3"}),
         (mutants.WorkerThatCountsTwice, 0, {"I3", "I7"}),
         (mutants.WorkerThatBelievesNoUpdate, 0, {"I6"}),
