@@ -1,6 +1,5 @@
 """One story, lived through: the service's turns one by one in seeded order over store, server and devices."""
 
-import json
 import plistlib
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -434,8 +433,3 @@ class Simulation:
 
 def clock_time(at: int) -> str:
     return f"{datetime.fromtimestamp(at / SECOND, UTC):%a %d %H:%M:%S}"
-
-
-def event_fields(body: bytes) -> dict[str, Any]:
-    fields: dict[str, Any] = json.loads(body)
-    return fields

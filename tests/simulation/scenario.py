@@ -1,6 +1,5 @@
 """From a seed to a story: who the devices are, what is planned, what people and strangers do, what goes wrong."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import time
 from random import Random
@@ -199,12 +198,3 @@ def _faults(luck: Random) -> Faults:
         receiver_down=share(0.2, 0.02, 0.15),
         slow=share(0.4, 0.01, 0.1),
     )
-
-
-def without_faults(story: Scenario) -> Scenario:
-    """The same story in which nothing goes wrong."""
-    return replace(story, faults=Faults(), broken_plan=False)
-
-
-def numbered(specs: Sequence[DeviceSpec], number: int) -> DeviceSpec:
-    return specs[number % len(specs)]
