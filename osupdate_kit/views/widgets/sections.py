@@ -50,7 +50,9 @@ def _head(watched: Watched) -> Section:
         "as_of": moment(head.now),
         "served": head.served,
         "over": is_over(watched),
-        "asks": {what: _ask(what, watched)._asdict() for what in ACTS if what in head.allowed},
+        "asks": {
+            what: _ask(what, watched)._asdict() for what in ACTS if what in head.allowed and _helps(what, watched)
+        },
         "acts": [_act(act) for act in head.acts],
     }
 
@@ -112,6 +114,11 @@ def _ask(what: str, watched: Watched) -> Ask:
         "their window, and may restart. Causes that a retry cannot help are left out.",
         f"Retry {devices(helped)}",
     )
+
+
+def _helps(what: str, watched: Watched) -> bool:
+    """A retry is offered where it can help at least one device."""
+    return what != "retry" or any(cause.retry_helps for cause in watched.causes)
 
 
 def retry_question(cause: Cause) -> str:
