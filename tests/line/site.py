@@ -131,8 +131,8 @@ class Site:
         queued = {entry.command_uuid for entry in self.truth if entry.what is What.QUEUED}
         return self.ledger.ours(sorted(queued))
 
-    def missing_events(self) -> list[str]:
-        """Acknowledged answers to our commands that no event tells of (I3)."""
+    def missing_events(self, acknowledged: Sequence[dict[str, Any]]) -> list[str]:
+        """Acknowledged answers to our commands that no event tells of (I3); what is in the inbox still is one, too."""
         ours = self.our_uuids()
         with self.ledger.read() as tx:
             told = {
@@ -143,7 +143,7 @@ class Site:
             }
         return [
             f"{part['udid']} {part['command_uuid']} {part['status']}"
-            for event in self.recorder.acknowledged
+            for event in acknowledged
             if (part := event.get("acknowledge_event")) and part.get("command_uuid") in ours
             and (part["udid"], part["command_uuid"]) not in told
         ]  # fmt: skip

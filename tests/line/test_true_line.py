@@ -82,7 +82,8 @@ def _holds(here: Site, rollouts: dict[Platform, int], *, done: int) -> None:
     assert states["done"] >= done, states
     assert not here.truth.second_installs(own=here.our_uuids())  # I1
     assert any(map(secrets_arrive, here.recorder.acknowledged)) or here.recorder.lost
-    assert not here.missing_events()  # I3
+    acknowledged = list(here.recorder.acknowledged)
+    here.wait(lambda: not here.missing_events(acknowledged), seconds=30, what="the effect of all acknowledged (I3)")
     assert here.json("store", "verify") == []  # I7
     assert not here.secrets_found()  # I11
 
