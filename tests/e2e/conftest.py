@@ -26,14 +26,14 @@ def browser() -> Iterator[Browser]:
 def open_notebook(lab: Lab, browser: Browser) -> Iterator[OpenNotebook]:
     """Open a notebook of these cells and run it; closed after the test.
 
-    Whatever goes wrong in the page's own scripts fails the test.
+    Whatever goes wrong in our own scripts, which a widget loads as blobs, fails the test; JupyterLab's own do not.
     """
     notebooks: list[Notebook] = []
     faults: list[str] = []
 
     def opened(*cells: str, width: int = 1280, height: int = 900) -> Notebook:
         page = browser.new_page(viewport={"width": width, "height": height})
-        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("pageerror", lambda error: faults.append(error.stack or str(error)))
         notebook = lab.open(page, *cells)
         notebooks.append(notebook)
         notebook.run_all()
@@ -42,4 +42,9 @@ def open_notebook(lab: Lab, browser: Browser) -> Iterator[OpenNotebook]:
     yield opened
     for notebook in notebooks:
         notebook.close()
-    assert not [fault for fault in faults if "ResizeObserver loop" not in fault]
+    assert not [fault for fault in faults if "ResizeObserver loop" not in fault and not _is_jupyters(fault)]
+
+
+def _is_jupyters(stack: str) -> bool:
+    """Did it happen in JupyterLab's files alone? Its change of themes takes a style away twice, now and then."""
+    return "/static/" in stack and "blob:" not in stack
