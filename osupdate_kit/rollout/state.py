@@ -76,6 +76,9 @@ class Look(IntEnum):
     INSTALLING = 3
 
 
+_CAN_INSTALL = frozenset(action.value for action in InstallAction if action.can_install)
+
+
 class Step(NamedTuple):
     """One ScheduleOSUpdate of ours, by its outbox row."""
 
@@ -93,7 +96,7 @@ class Step(NamedTuple):
     @property
     def installs(self) -> bool:
         """May it start an install? What the device says it does counts as well as what it was asked."""
-        return any(InstallAction(a).can_install for a in (self.action, self.returned) if a)
+        return self.action in _CAN_INSTALL or self.returned in _CAN_INSTALL
 
     @property
     def is_install(self) -> bool:
