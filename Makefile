@@ -12,7 +12,7 @@ lab: $(VENV)/ready
 	$(BIN)/osupdate-kit lab
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/ready
 	$(BIN)/python -m benchmarks
