@@ -168,7 +168,7 @@ class Rollout:
         formats = formats or [one for one in Format if one is not Format.PDF or browser()]
 
         kit, now = self._kit, self._kit.clock.now()
-        with self._scope() as scope:
+        with self._scope(now=now) as scope:
             charts = _charts(scope)
         with kit.ledger.read() as tx:
             report = report_of(
@@ -207,13 +207,13 @@ class Rollout:
         return self._kit.act("retry", self.id, detail=cause)
 
     @contextmanager
-    def _scope(self, as_of: datetime | None = None) -> "Iterator[Scope]":
+    def _scope(self, as_of: datetime | None = None, *, now: int = 0) -> "Iterator[Scope]":
         from osupdate_kit.analysis.scope import Scope
         from osupdate_kit.stores.reader import reading
 
         kit = self._kit
         with reading(kit.ledger.url) as backend:
-            yield Scope.of(backend, self.id, now=kit.clock.now(), cadences=kit.cadences, as_of=_micros(as_of))
+            yield Scope.of(backend, self.id, now=now or kit.clock.now(), cadences=kit.cadences, as_of=_micros(as_of))
 
 
 def _charts(scope: "Scope") -> "list[Chart]":
