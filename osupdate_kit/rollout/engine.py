@@ -181,8 +181,7 @@ def _query(facts: Facts, course: Course, now: int, cadences: Cadences) -> tuple[
         pause = int(cadences.doubt_query_minutes * MINUTE)
         return first, max(facts.doubt.known_at, newest) + min(day, max(pause, (now - facts.doubt.known_at) // 4))
     state = state_of(facts, course, 0)
-    sent = any(step.perhaps_sent for step in facts.of_rollout(course.rollout))
-    if state in _ACTIVE or (sent and facts.open_steps()):
+    if state in _ACTIVE or facts.open_steps():
         pause = int(cadences.progress_query_minutes * MINUTE)
         return first, newest + min(day, max(pause, (now - facts.progress.known_at) // 4))
     return first, newest + day

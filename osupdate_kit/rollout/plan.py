@@ -64,11 +64,12 @@ class Target:
     def gone_from(self, listed: Listed, *, scanned_at: int, after: int) -> bool:
         """Is a macOS item gone from a list that is newer than a scan, and the scan newer than `after`?
 
-        after: when a list still named it, or the device answered the install step; 0 = neither is known.
+        after: when a list still named it, or the device answered the install step; 0 = neither is known. A list with
+        an entry that names no key may hide it, and proves nothing.
         """
         if not self.product_key or not listed.at > scanned_at > after > 0:
             return False
-        return all(item.product_key != self.product_key for item in listed.items)
+        return all(item.product_key not in ("", self.product_key) for item in listed.items)
 
     def __str__(self) -> str:
         if self.version is None:

@@ -7,8 +7,9 @@ from osupdate_kit.protocol.terms import InstallAction, RequestType
 from osupdate_kit.rollout.engine import Ask, next_steps, possible
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.history import journey_of
-from osupdate_kit.rollout.policy import DAY, FIRST, INSTALL, Cadences, Gate, Steps
-from osupdate_kit.rollout.state import Course, Facts, State, fold, state_of
+from osupdate_kit.rollout.plan import Target
+from osupdate_kit.rollout.policy import DAY, FIRST, HOUR, INSTALL, Cadences, Gate, Steps
+from osupdate_kit.rollout.state import Course, Facts, Item, Listed, State, fold, state_of
 
 KEY = DeviceKey("s", "D")
 TWICE = Course(1, Steps(actions=(InstallAction.DEFAULT, InstallAction.DEFAULT)))
@@ -76,3 +77,20 @@ def test_a_failure_that_nobody_explains_says_so() -> None:
     facts = told(facts, EventKind.ABANDONED, 3_000, outbox=1, of="step", role=INSTALL, action="InstallASAP")
     journey = journey_of(KEY, looked(facts, 4_000, "ready"), ONCE, "26.1")
     assert (journey.state, bool(journey.failure), bool(journey.failure_text)) == ("failed", True, True)
+
+
+def test_a_list_proves_an_item_gone_only_if_it_can_be_read_and_is_new_enough() -> None:
+    target = Target(product_key="052-1")
+    gone, unreadable = Listed(30, (Item("052-2", "1.0", ""),)), Listed(30, (Item("", "1.0", ""),))
+    assert target.gone_from(gone, scanned_at=20, after=10)
+    assert not target.gone_from(unreadable, scanned_at=20, after=10)
+    assert not target.gone_from(gone, scanned_at=20, after=0)
+    assert not target.gone_from(gone, scanned_at=20, after=25)
+
+
+def test_a_step_of_an_older_rollout_is_asked_after_as_often_as_ones_own() -> None:
+    facts = told(Facts(), EventKind.SENDING, 2_000, outbox=1, rollout=1, of="step", role=INSTALL, action="InstallASAP")
+    facts = told(facts, EventKind.ANSWERED, 3_000, outbox=2, rollout=2, of="query", type="OSUpdateStatus")
+    later = 3_000 + 2 * HOUR
+    decision = next_steps(facts, ONCE._replace(rollout=2), Gate(), later, Cadences())
+    assert any(isinstance(act, Ask) for act in decision.acts)

@@ -244,21 +244,28 @@ class Checks:
                 raise Broken("I1", f"{one.udid} is sent {one.command_uuid} while {one.open_uuid} is open")
 
     def _beyond_knowing(self, udid: str, uuid: str) -> bool:
-        """What no query shows: an Error whose prompt stays open all the same (the model's own exception); and a first
-        `Default` that meets a finished download and installs (its named hazard), on a device that reports otherwise."""
+        """What no query shows: a download that is there, and a prompt or an agreement for tonight beside it.
+
+        After an Error (the model's own exception), or where the answer was lost and a re-enrolment cleared the queue.
+        And a first `Default` that meets a finished download and installs (its named hazard), if the device denies it.
+        """
         habits = self._specs[udid].behaviour
         if habits.substitutes and "Default" in self._steps.get(uuid, ""):
             return self._value("SELECT role FROM outbox WHERE command_uuid = :uuid", uuid=uuid) == 1
-        story = self._of.truth.of(udid)
-        looks = {e.command_uuid for e in story if e.what is What.HANDED and e.detail == "OSUpdateStatus"}
-        told = [(n, e) for n, e in enumerate(story) if e.what is What.ANSWERED]
-        error = next((n for n, e in told if e.command_uuid == uuid and e.detail == "Error"), len(story))
-        asked = [n for n, e in told if n > error and e.command_uuid in looks and e.detail == "Acknowledged"]
-        if not habits.false_error or not asked:
-            return False
+        story = list(enumerate(self._of.truth.of(udid)))
+        looks = {e.command_uuid for _, e in story if e.what is What.HANDED and e.detail == "OSUpdateStatus"}
+        told = [(n, e) for n, e in story if e.what is What.ANSWERED]
+        since = [n for n, e in told if e.command_uuid == uuid and e.detail == "Error" and habits.false_error]
+        if uuid in self._unanswered(udid):
+            since += [
+                n for n, e in story if e.what is What.CLEARED and any(e.command_uuid == uuid for _, e in story[:n])
+            ]
+        asked = [
+            n for n, e in told if since and n > since[0] and e.command_uuid in looks and e.detail == "Acknowledged"
+        ]
         steps = (What.DOWNLOAD_STARTED, What.DOWNLOAD_DONE, What.INSTALL_STARTED)
-        last = next(e.what for e in reversed(story[: asked[-1]]) if e.what in steps)
-        return last is What.DOWNLOAD_DONE
+        seen = [e.what for _, e in story[: max(asked, default=0)] if e.what in steps]
+        return bool(asked) and seen[-1:] == [What.DOWNLOAD_DONE]
 
     def _proofs(self) -> None:
         """I6: *done* only if the device has, or had, the target."""
@@ -361,12 +368,20 @@ class Checks:
         there = [presence.reachable(at) for at in range(since, of.story.ends_at, HOUR)]
         if sum(there) < 0.4 * len(there):
             return False
-        sql = "SELECT count(*) FROM journey WHERE enrollment_id = :udid AND armed = 'on the server'"
-        if not self._value(sql, udid=udid) or self._gate_open(udid):
+        if not self._unanswered(udid) or self._gate_open(udid):
             return True
         # It may not be woken, lest it install: it has to come by itself, and more than once where lists are needed.
         visits = {entry.at // DAY for entry in of.truth.of(udid, What.AWAKE) if entry.at > since + DAY}
         return len(visits) >= (4 if of.story.item else 2)
+
+    def _unanswered(self, udid: str) -> set[str]:
+        """Steps that were sent, or perhaps, and to which no final answer has come in."""
+        sql = (
+            "SELECT command_uuid FROM outbox WHERE enrollment_id = :udid AND kind = 'step' AND command_uuid <> '' "
+            "AND status <> 'refused' AND NOT EXISTS (SELECT 1 FROM events WHERE events.enrollment_id = :udid "
+            "AND kind = 'answered' AND events.command_uuid = outbox.command_uuid AND evidence NOT LIKE '%not_now%')"
+        )
+        return {row[0] for row in self._rows(sql, udid=udid)}
 
     # --- for people ---
 
