@@ -66,20 +66,26 @@ def page(browser: Browser) -> Iterator[Page]:
     assert dialogs == []
 
 
-def picture(of: Locator, name: str) -> None:
-    """For the docs: the whole of it, which needs a window as high."""
-    if os.environ.get("OSUPDATE_KIT_PICTURES") == "1":
-        size = of.page.viewport_size
-        assert size is not None
-        of.page.set_viewport_size({"width": 1280, "height": 1700})
-        of.scroll_into_view_if_needed()
-        (ROOT / "docs" / "images").mkdir(exist_ok=True)
-        of.screenshot(path=ROOT / "docs" / "images" / f"{name}.png")
-        of.page.set_viewport_size(size)
+def picture(of: Locator, name: str, *, height: int = 2400) -> None:
+    """For the docs: the upper `height` pixels of it, in a window that holds the whole of it and nothing beside it."""
+    if os.environ.get("OSUPDATE_KIT_PICTURES") != "1":
+        return
+    size = of.page.viewport_size
+    assert size is not None
+    of.page.set_viewport_size({"width": 1440, "height": 3600})
+    of.scroll_into_view_if_needed()
+    box = of.bounding_box()
+    assert box is not None
+    images = ROOT / "docs" / "images"
+    images.mkdir(exist_ok=True)
+    clip = {"x": box["x"], "y": box["y"], "width": box["width"], "height": min(box["height"], height)}
+    of.page.screenshot(path=images / f"{name}.png", clip=clip)
+    of.page.set_viewport_size(size)
 
 
 def test_from_100_000_devices_to_a_report(lab: Lab, browser: Browser, page: Page, config: Path, tmp_path: Path) -> None:
     notebook = lab.open(page, *(cell.format(config=str(config)) for cell in CELLS))
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")  # the files beside it
     notebook.run_all()
     _select(notebook)
     _issue(notebook)
@@ -132,7 +138,7 @@ def _watch_and_retry(notebook: Notebook) -> None:
     )
     retry = monitor.get_by_role("button", name="Retry…").first
     expect(retry).to_be_visible(timeout=4 * MINUTES)
-    picture(monitor, "monitor")
+    picture(monitor, "monitor", height=1100)
     retry.press("Enter")
     sure = monitor.get_by_role("group", name="Are you sure?")
     sure.get_by_role("button", name=re.compile("^Retry [0-9]+")).press("Enter")
