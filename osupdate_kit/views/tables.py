@@ -7,7 +7,7 @@ import pandas as pd
 
 from osupdate_kit.views.widgets.words import short
 
-MOST_ROWS = 200
+MOST_ROWS = 50
 _STYLE = (
     "<style>.osk-table td, .osk-table th { text-align: left !important; vertical-align: top; max-width: 48em; "
     "white-space: normal; } .osk-table .n { text-align: right !important; font-variant-numeric: tabular-nums; }</style>"
