@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import enqueue, memory, receiver, rehearsal, storage, verdicts, worker
+from benchmarks import charts, enqueue, memory, receiver, rehearsal, storage, verdicts, worker
 from benchmarks.measure import Line
 
 Bench = Callable[[bool], Iterable[Line]]
@@ -23,6 +23,7 @@ BENCHES: Mapping[str, Bench] = {
     "verdicts": verdicts.run,
     "rehearsal": rehearsal.run,
     "memory": memory.run,
+    "charts": charts.run,
 }
 
 

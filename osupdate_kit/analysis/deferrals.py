@@ -65,7 +65,7 @@ json = ibis.udf.scalar.builtin(_json, name="json")
 
 
 def _deferred(scope: Scope) -> Any:
-    rows = shown(scope, "time_zone", "deferrals_used", "deferrals_remaining")
+    rows = shown(scope, "time_zone", "deferrals_used", "deferrals_remaining", stored={State.DEFERRED})
     return rows.filter(_.shown == State.DEFERRED.value)
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 from ibis import _
 
 from osupdate_kit.analysis.scope import Scope
-from osupdate_kit.analysis.shown import KEY, LOST, shown
+from osupdate_kit.analysis.shown import lost
 from osupdate_kit.errors import AnalysisError
 from osupdate_kit.protocol.results import FailureClass
 
@@ -17,10 +17,9 @@ def failures(scope: Scope) -> pd.DataFrame:
     Columns `failure` (class; "" = none was reported), `text` (the device's own words, of causes that the kit has no
     class for), `devices`, `together` (share of this cause and those before it, 0–1).
     """
-    lost = shown(scope, "failure", "failure_text").filter(_.shown.isin(LOST))
     unnamed = _.failure == FailureClass.UNKNOWN.value
-    causes = lost.mutate(text=unnamed.ifelse(_.failure_text, "")).group_by("failure", "text")
-    frame = causes.agg(devices=_.count()).to_pandas()
+    rows = scope.journey().filter(lost(scope)).mutate(text=unnamed.ifelse(_.failure_text, ""))
+    frame = rows.group_by("failure", "text").agg(devices=_.count()).to_pandas()
     frame = frame.sort_values(["devices", "failure", "text"], ascending=[False, True, True], ignore_index=True)
     frame["together"] = frame["devices"].cumsum() / frame["devices"].sum()
     return frame
@@ -33,12 +32,8 @@ def failures_by(scope: Scope, dimension: str) -> pd.DataFrame:
     """
     if dimension not in DIMENSIONS:
         raise AnalysisError(f"Failures cannot be split by {dimension}.", remedy=f"One of: {', '.join(DIMENSIONS)}.")
-    if dimension == "model":
-        models = scope.tables["devices"].select(*KEY, _.model)
-        rows = shown(scope, "commands_sent").left_join(models, KEY).mutate(group=_.model.fill_null(""))
-    else:
-        rows = shown(scope, "commands_sent", dimension).mutate(group=_[dimension])
-    lost = _.shown.isin(LOST)
-    counts = rows.group_by("group").agg(failed=lost.sum(), tried=((_.commands_sent > 0) | lost).sum())
+    failed = lost(scope)
+    tried = (_.commands_sent > 0) | failed
+    counts = scope.journey().group_by(group=_[dimension]).agg(failed=failed.sum(), tried=tried.sum())
     frame = counts.filter(_.tried > 0).to_pandas().astype({"failed": "int64", "tried": "int64"})
     return frame.sort_values(["failed", "tried", "group"], ascending=[False, False, True], ignore_index=True)

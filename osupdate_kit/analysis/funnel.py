@@ -7,7 +7,7 @@ import pandas as pd
 from ibis import _
 
 from osupdate_kit.analysis.scope import Scope
-from osupdate_kit.analysis.shown import shown
+from osupdate_kit.analysis.shown import shown, stored_in
 from osupdate_kit.rollout.state import State
 
 
@@ -22,6 +22,7 @@ class Stage(StrEnum):
     DONE = "done"
 
 
+_KNOWN = {State.BARRED: Stage.SELECTED, State.DONE: Stage.DONE}  # by their state alone
 _ACCEPTED = (State.SCHEDULED, State.DOWNLOADING, State.DEFERRED, State.NOTIFIED)
 _DOWNLOADED = (State.DOWNLOADED, State.DOWNLOADED_END, State.INSTALLING)
 
@@ -31,16 +32,20 @@ def funnel(scope: Scope) -> pd.DataFrame:
 
     Columns `stage`, `state`, `devices`, in the order of the stages. A stage was reached by the sum from it downwards.
     """
-    rows = shown(scope, "state", "ready", "progress_at", "commands_sent")
+    rows = shown(scope, "state", "ready", "progress_at", "commands_sent", stored=frozenset(State) - set(_KNOWN))
     furthest = ibis.cases(
-        (_.shown == State.BARRED.value, Stage.SELECTED.value),
-        (_.state == State.DONE.value, Stage.DONE.value),
         (_.ready | _.state.isin([state.value for state in _DOWNLOADED]), Stage.DOWNLOADED.value),
         (_progressed(scope) | _.state.isin([state.value for state in _ACCEPTED]), Stage.ACCEPTED.value),
         (_.commands_sent > 0, Stage.SENT.value),
         else_=Stage.ELIGIBLE.value,
     )
-    frame = rows.group_by(stage=furthest, state=_.shown).agg(devices=_.count()).to_pandas()
+    stage_of = ibis.cases(*((_.state == state.value, stage.value) for state, stage in _KNOWN.items()))
+    both = _.shown + "\n" + furthest  # SQLite groups by one text in half the time that it takes to group by two
+    known = stored_in(scope, _KNOWN).select(both=_.state + "\n" + stage_of, devices=_.devices)
+    counts = known.union(rows.group_by(both=both).agg(devices=_.count())).to_pandas()
+    split = [text.split("\n") for text in counts["both"]]
+    frame = pd.DataFrame({"stage": [stage for _state, stage in split], "state": [state for state, _stage in split]})
+    frame["devices"] = counts["devices"]
     scope.check(int(frame["devices"].sum()), "Funnel")
     frame["stage"] = pd.Categorical(frame["stage"], [stage.value for stage in Stage], ordered=True)
     return frame.sort_values(["stage", "devices"], ascending=[True, False], ignore_index=True)

@@ -1,4 +1,4 @@
-"""States over time, from the signed transitions: stored states, at any `as_of` and `known_at`."""
+"""States over time, from the signed transitions and their sums: stored states, at any `as_of` and `known_at`."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from ibis import _
 
 from osupdate_kit.analysis.scope import Scope
 from osupdate_kit.analysis.shown import KEY, shown
+from osupdate_kit.analysis.tally import ceiling
 from osupdate_kit.rollout.policy import DAY, HOUR, MINUTE
 
 STRIPS = 40  # fewer devices than this are shown one by one
@@ -39,15 +40,20 @@ class Steps:
         return [self.first, *inner, *([self.last] if self.last > self.first else [])]
 
     def of(self, at: ibis.Value) -> ibis.Value:
-        """The first of the instants that is not before `at`."""
-        raised = at + (self.width - at % self.width) % self.width
-        return (at <= self.first).ifelse(self.first, ibis.least(raised, self.last))
+        """The number of the first of the instants that is not before `at`; more than there are if all are."""
+        passed = at - (self.first - self.first % self.width)
+        return (at <= self.first).ifelse(0, ceiling(passed, self.width))
 
     def stock(self, changes: pd.DataFrame, by: str) -> pd.DataFrame:
-        """Running sums as `at`, `by`, `devices`, every instant with every value. changes: `until`, `by`, `change`."""
-        table = changes.pivot_table(index="until", columns=by, values="change", aggfunc="sum", fill_value=0)
-        table = table.reindex(self.instants, fill_value=0).cumsum().astype(np.int64)
-        table.index = pd.to_datetime(table.index, unit="us", utc=True).rename("at")
+        """Running sums as `at`, `by`, `devices`, every instant with every value. changes: `step`, `by`, `change`.
+
+        What is later than the last instant counts as of it.
+        """
+        instants = self.instants
+        steps = changes["step"].clip(upper=len(instants) - 1)
+        table = changes.pivot_table(index=steps, columns=by, values="change", aggfunc="sum", fill_value=0)
+        table = table.reindex(range(len(instants)), fill_value=0).cumsum().astype(np.int64)
+        table.index = pd.to_datetime(instants, unit="us", utc=True).rename("at")
         return table.stack().rename("devices").reset_index()
 
 
@@ -58,7 +64,7 @@ def progress(scope: Scope, *, steps: int = 200) -> pd.DataFrame:
     devices sum up to the selected ones; AnalysisError if they do not.
     """
     grid = Steps.between(scope.subject.started_at, scope.subject.as_of, steps)
-    changes = scope.transitions().group_by(until=grid.of(_["at"]), state=_.state).agg(change=_.sign.sum())
+    changes = scope.changes().group_by(step=grid.of(_["at"]), state=_.state).agg(change=_.change.sum())
     frame = grid.stock(changes.to_pandas(), "state")
     for total in set(frame.groupby("at")["devices"].sum()) or {0}:
         scope.check(int(total), "States over time")

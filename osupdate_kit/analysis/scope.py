@@ -15,7 +15,7 @@ from osupdate_kit.analysis.tables import TABLES, Kind
 from osupdate_kit.errors import AnalysisError, RolloutError
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan
-from osupdate_kit.rollout.policy import Cadences
+from osupdate_kit.rollout.policy import MINUTE, Cadences
 
 _TYPES = {Kind.TEXT: "string", Kind.JSON: "string", Kind.NUMBER: "int64", Kind.TIME: "int64", Kind.FLAG: "boolean"}
 
@@ -62,7 +62,9 @@ class Scope:
 
         Raises RolloutError when there is no such rollout, or when it had not begun by then.
         """
-        tables = {name: typed(backend, name) for name in ("journey", "transitions", "devices", "events", "holds")}
+        tables = {
+            name: typed(backend, name) for name in ("journey", "transitions", "minutes", "devices", "events", "holds")
+        }
         row = _row(backend, rollout)
         as_of = min(as_of or now, now)
         if min(as_of, known_at or now) < row["started_at"]:
@@ -118,6 +120,20 @@ class Scope:
             return rows.mutate(at=ibis.least(_["at"], self.subject.as_of))
         rows = rows.filter(_["at"] <= self.subject.as_of)
         return rows.filter(_.known_seq <= self._known_seq()) if self.known_at else rows
+
+    def changes(self) -> ibis.Table:
+        """`transitions`, added up by the minute where they can be: `at`, `state`, `change`.
+
+        As of any whole minute, of the start, and of `as_of`, the sums are exact.
+        """
+        if self.known_at:
+            return self.transitions().select("at", "state", change=_.sign)
+        sums = self.tables["minutes"].filter(_.rollout == self.subject.rollout).select("at", "state", "change")
+        if self.is_now:
+            return sums
+        whole = max(self.subject.as_of - self.subject.as_of % MINUTE, self.subject.started_at)
+        rest = self.transitions().filter(_["at"] > whole).select("at", "state", change=_.sign.cast("int64"))
+        return sums.filter(_["at"] <= whole).union(rest)
 
     def _known_seq(self) -> int:
         """The newest event that was recorded by `known_at`; the rollout's own beginning is always known."""

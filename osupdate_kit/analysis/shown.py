@@ -5,6 +5,10 @@ shut, follows from now. Figures of the present count these shown states, so that
 Figures over time count stored states: when a device fell silent in the past, and spoke again, is not kept.
 """
 
+from collections.abc import Collection
+from functools import lru_cache
+from zoneinfo import available_timezones
+
 import ibis
 import pandas as pd
 from ibis import _
@@ -16,60 +20,100 @@ from osupdate_kit.rollout.shown import STOPPED, WAITING
 from osupdate_kit.rollout.state import ENDS, State
 
 KEY = ("server", "enrollment_id")
-LOST = (State.EXPIRED.value, State.FAILED.value)
 
-_READ = (*KEY, "barrier", "state", "ready", "live", "time_zone", "progress_at", "updated_at")
-_SETTLED = sorted(state.value for state in ENDS | {State.UNKNOWN})
+SETTLED = ENDS | {State.UNKNOWN}  # shown as stored, whatever the time
+
+_READ = (*KEY, "state", "ready", "live", "time_zone", "progress_at", "updated_at")
+_SETTLED = sorted(state.value for state in SETTLED)
 _WAITING = sorted(state.value for state in WAITING)
 
 
-def shown(scope: Scope, *columns: str) -> ibis.Table:
-    """One row per device: its key, `shown` (the state that people see now), and these columns of its journey."""
+def shown(scope: Scope, *columns: str, stored: Collection[State] = frozenset(State)) -> ibis.Table:
+    """One row per device: its key, `shown` (the state that people see now), and these columns of its journey.
+
+    stored: leave out devices whose stored state is another.
+    """
     scope.only_now("What time adds to a state")
     status, now = scope.status, scope.now
     rows = scope.journey().select(*dict.fromkeys((*_READ, *columns)))
-    lines = [(_.barrier != "", State.BARRED.value), (_.state.isin(_SETTLED), _.state)]
+    if len(stored) < len(State):
+        rows = rows.filter(_.state.isin(sorted(state.value for state in stored)))
+    lines = [(_.state.isin(_SETTLED), _.state)]
     waiting, waits_as = _.state.isin(_WAITING), _.ready.ifelse(State.DOWNLOADED.value, State.HELD.value)
-    cancelled = status is RolloutStatus.CANCELLED
-    over = status is RolloutStatus.ENDED or (now >= scope.subject.deadline_at and not cancelled)
+    over = _is_over(scope)
     if status in STOPPED and not over:
         lines.append((waiting, waits_as))
-    if not over and not cancelled:
+    if not over and status is not RolloutStatus.CANCELLED:
         rows = _with_silence(scope, rows)
         lines.append((_.silent, State.SILENT.value))
     if status is RolloutStatus.RUNNING and not over:
         patience = int(scope.cadences.stalled_after_hours * HOUR)
         still_for = now - ibis.greatest(_.progress_at, scope.subject.started_at)
-        lines += [(still_for > patience, State.STALLED.value), (waiting & _shut(scope), waits_as)]
+        lines.append((still_for > patience, State.STALLED.value))
+        if WAITING & set(stored):
+            lines.append((waiting & _shut(scope), waits_as))
     otherwise = ibis.literal(State.EXPIRED.value) if over else _.state
     rows = rows.mutate(shown=ibis.cases(*lines, else_=otherwise))
     return rows.select(*dict.fromkeys((*KEY, "shown", *columns)))
 
 
+def stored_in(scope: Scope, states: Collection[State]) -> ibis.Table:
+    """Devices stored in these states now, by the sums: `state`, `devices`. What is settled need not be counted again.
+
+    To be read in one query with those that are counted: two see different instants of a rollout that goes on.
+    """
+    sums = scope.changes().filter(_.state.isin(sorted(state.value for state in states)))
+    return sums.group_by("state").agg(devices=_.change.sum()).filter(_.devices > 0)
+
+
+def lost(scope: Scope) -> ibis.Value:
+    """Is this journey shown as failed or expired? That can be told without all the other states."""
+    scope.only_now("What is lost")
+    failed = _.state.isin([State.EXPIRED.value, State.FAILED.value])
+    return failed | ~_.state.isin(_SETTLED) if _is_over(scope) else failed
+
+
+def _is_over(scope: Scope) -> bool:
+    overdue = scope.now >= scope.subject.deadline_at and scope.status is not RolloutStatus.CANCELLED
+    return scope.status is RolloutStatus.ENDED or overdue
+
+
 def _with_silence(scope: Scope, rows: ibis.Table) -> ibis.Table:
-    """`silent`: without contact beyond patience. Whoever sent evidence of late needs no look at the inventory."""
+    """`silent`: without contact beyond patience, of those that are not settled.
+
+    Whoever sent evidence of late needs no look at the inventory: joined by NULL, a database that joins row by row looks
+    nothing up.
+    """
     patience = int(scope.cadences.silent_after_hours * HOUR)
     if scope.now - scope.subject.started_at <= patience:
         return rows.mutate(silent=ibis.literal(False))
-    quiet = (scope.now - _.updated_at > patience) & ~_.state.isin(_SETTLED)
-    there = rows.filter(~quiet).mutate(silent=ibis.literal(False))
-    unsure = rows.filter(quiet).left_join(scope.tables["devices"].select(*KEY, _.last_seen_at), KEY)
-    return there.union(unsure.select(*rows.columns, silent=scope.now - unsure.last_seen_at.fill_null(0) > patience))
+    quiet = scope.now - _.updated_at > patience
+    rows = rows.mutate(asked=(quiet & ~_.state.isin(_SETTLED)).ifelse(_.server, None))
+    seen = scope.tables["devices"].select(asked=_.server, id=_.enrollment_id, last_seen_at=_.last_seen_at)
+    found = rows.left_join(seen, [rows.asked == seen.asked, rows.enrollment_id == seen.id])
+    silent = (scope.now - rows.updated_at > patience) & (scope.now - seen.last_seen_at.fill_null(0) > patience)
+    return found.select(*(rows[name] for name in rows.columns if name != "asked"), silent=silent)
 
 
 def _shut(scope: Scope) -> ibis.Value:
-    """Held by a person, out of the rollout, or outside the window where the device is."""
+    """Held by a person, out of the rollout, or outside the window where the device is (or in a zone unknown here)."""
     standing = (_.released_at == 0) & ((_.until_at == 0) | (_.until_at > scope.now))
     held = scope.tables["holds"].filter(standing).select(key=_.server + "\n" + _.enrollment_id)
-    zones = scope.journey().select(_.time_zone).distinct().to_pyarrow()["time_zone"].to_pylist()
-    home = scope.plan.time_zone or "UTC"
-    shut = [zone for zone in zones if not scope.plan.window.gate(scope.now, zone or home).open_since]
-    return _.time_zone.isin(shut) | ~_.live | (_.server + "\n" + _.enrollment_id).isin(held.key)
+    open_in = [zone for zone in _zones() if scope.plan.window.gate(scope.now, zone).open_since]
+    if (scope.plan.time_zone or "UTC") in open_in:
+        open_in.append("")
+    return ~_.time_zone.isin(open_in) | ~_.live | (_.server + "\n" + _.enrollment_id).isin(held.key)
+
+
+@lru_cache(maxsize=1)
+def _zones() -> tuple[str, ...]:
+    return tuple(sorted(available_timezones()))
 
 
 def states_now(scope: Scope) -> pd.DataFrame:
     """Devices by shown state. Columns `state`, `devices`; every state that occurs, most frequent first."""
-    counts = shown(scope).group_by(state=_.shown).agg(devices=_.count())
-    frame = counts.to_pandas().sort_values(["devices", "state"], ascending=[False, True], ignore_index=True)
+    open_ones = shown(scope, stored=frozenset(State) - SETTLED).group_by(state=_.shown).agg(devices=_.count())
+    frame = stored_in(scope, SETTLED).union(open_ones).to_pandas().groupby("state", as_index=False)["devices"].sum()
+    frame = frame.sort_values(["devices", "state"], ascending=[False, True], ignore_index=True)
     scope.check(int(frame["devices"].sum()), "States of now")
     return frame

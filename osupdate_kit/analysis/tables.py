@@ -61,6 +61,7 @@ _FROZEN = (
     _text("udid", "the device's identity"),
     _text("serial", "serial number; ties a device together across servers and enrolments"),
     _text("platform", "iOS, iPadOS, macOS, tvOS, visionOS, watchOS"),
+    _text("model", "product name then, such as iPad13,18"),
 )
 _GROUPS = (
     _text("time_zone", "tz database name; windows are in this time"),
@@ -193,6 +194,7 @@ _ALL = (
             _text("failure_text", "its words: data from a device"),
             _number("commands_sent", "steps that went out, or perhaps"),
             _time("progress_at", "newest evidence of progress"),
+            _time("done_at", "first proof of the target; it counts from the rollout's start at the earliest"),
             _time("updated_at", "newest evidence"),
             _number("updated_seq", "events.seq that it was last read off after; 0: as it began"),
             _flag("live", "in this rollout now; at most one row per device"),
@@ -212,6 +214,17 @@ _ALL = (
             _number("known_seq", "events.seq after which it was known (known_at)"),
             _text("state", "the state entered or left"),
             _number("sign", "+1 entered, -1 left"),
+        ),
+    ),
+    Table(
+        name="minutes",
+        meaning="transitions by rollout, minute and state, summed: what figures over time read",
+        key=("rollout", "at", "state"),
+        columns=(
+            _number("rollout", "rollouts.id"),
+            _time("at", "the whole minute by which they had happened; those of the start: rollouts.started_at"),
+            _text("state", "the state entered or left"),
+            _number("change", "sum of the signs"),
         ),
     ),
     Table(

@@ -101,6 +101,7 @@ def draft(selection: Selection, plan: RolloutPlan) -> Draft:
                 udid=device.udid,
                 serial=device.serial,
                 platform=device.platform.value if device.platform else "",
+                model=device.model,
                 os_version=str(device.os_version or ""),
                 time_zone=device.time_zone or plan.time_zone,
                 site=device.site,

@@ -87,6 +87,7 @@ def journey_of(key: DeviceKey, facts: Facts, course: Course, target: str, *, seq
         failure_text=failure.text,
         commands_sent=sum(step.counts and step.box > 0 for _, step in mine),
         progress_at=facts.progress.known_at,
+        done_at=facts.proven.get(course.rollout, 0),
         updated_at=facts.contact_at,
         updated_seq=seq,
     )

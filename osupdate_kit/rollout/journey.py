@@ -28,6 +28,7 @@ class Member:
     udid: str = ""
     serial: str = ""
     platform: str = ""
+    model: str = ""
     os_version: str = ""  # at planning
     time_zone: str = ""
     site: str = ""
@@ -57,6 +58,7 @@ class Journey:
     failure_text: str = ""
     commands_sent: int = 0
     progress_at: int = 0  # newest evidence of progress, our clock
+    done_at: int = 0  # first proof of the target, our clock; 0 = none
     updated_at: int = 0  # newest evidence, our clock
     updated_seq: int = 0  # the event it was last read off after; 0 = as the rollout began
 

@@ -213,7 +213,7 @@ class Facts(NamedTuple):
     doubt: Moment = Moment()
     foreign_at: int = 0
     cleared_at: int = 0
-    proven: frozenset[int] = frozenset()  # rollouts whose target was reported
+    proven: Mapping[int, int] = MappingProxyType({})  # by rollout: when its target was first reported, our clock
     knock: Knock = Knock()
     pushed_at: int = 0  # newest push of any kind, our clock
     idle_at: int = 0
@@ -340,7 +340,7 @@ class Facts(NamedTuple):
         """One text for equal facts, whatever the order in which they became known."""
         cells: list[Any] = list(self)
         cells[:3] = [dict(sorted(cell.items())) for cell in (self.steps, self.asked, self.answered)]
-        cells[9] = sorted(self.proven)
+        cells[9] = dict(sorted(self.proven.items()))
         cells[17] = dict(sorted(self.failures.items()))
         cells[21] = dict(sorted(self.retried.items()))
         cells[22] = dict(sorted(self.offered.items()))
@@ -361,7 +361,7 @@ class Facts(NamedTuple):
             Moment(*c[6]),
             c[7],
             c[8],
-            frozenset(c[9]),
+            {int(k): v for k, v in c[9].items()},
             Knock(*c[10]),
             c[11],
             c[12],
@@ -518,7 +518,8 @@ def _fold_words(facts: Facts, event: RolloutEvent) -> Facts:
     if "scanned" in words:
         changes["scanned_at"] = max(facts.scanned_at, at)
     if "proves" in words:
-        changes["proven"] = facts.proven | frozenset(words["proves"])
+        first = {rollout: min(event.at, facts.proven.get(rollout, event.at)) for rollout in words["proves"]}
+        changes["proven"] = {**facts.proven, **first}
     if "progress" in words:
         further = Moment(words["progress"], event.recorded_at)
         changes["progress"] = _furthest(facts.progress, further)

@@ -15,19 +15,19 @@ CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that is kept and does not follow from the events."""
+    """Something that is kept and does not follow from the events. `key`: None where it is no single device's."""
 
-    key: DeviceKey
+    key: DeviceKey | None
     what: str
     kept: str
     replayed: str
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.what} is {self.kept!r}, the events say {self.replayed!r}"
+        return f"{self.key or 'all devices'}: {self.what} is {self.kept!r}, the events say {self.replayed!r}"
 
 
 def verify(ledger: Ledger) -> Iterator[Difference]:
-    """Every device that has events: its facts, its journeys, and the signed sums of its transitions."""
+    """Every device that has events: its facts, journeys and signed transitions; and these summed by the minute."""
     plans = Plans()
     with ledger.read() as tx:
         for key, events in tx.replay():
@@ -43,6 +43,8 @@ def verify(ledger: Ledger) -> Iterator[Difference]:
                 elif not journey.barred:
                     yield from _journey(tx, plans, journey, facts)
                     yield from _transitions(tx, plans, journey, events)
+        for rollout, at, state, kept, true in tx.wrong_minutes():
+            yield Difference(None, f"the change of {state!r} by {at} in rollout {rollout}", str(kept), str(true))
 
 
 def _facts(key: DeviceKey, stored: StoredDevice, facts: Facts) -> Iterator[Difference]:

@@ -1,16 +1,29 @@
 """Plans, rollouts, journeys and transitions: what was begun with whom, and where each device stands."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 from sqlalchemy.sql.expression import false, null, true
 
 from osupdate_kit.errors import PlanError, RolloutError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.rollout.journey import Journey, Member, RolloutStatus
+from osupdate_kit.rollout.policy import MINUTE
 from osupdate_kit.stores.rows import (
     StoredJourney,
     StoredPlan,
@@ -25,8 +38,18 @@ from osupdate_kit.stores.rows import (
     transition_of,
     transition_values,
 )  # fmt: skip
-from osupdate_kit.stores.schema import devices, events, journey, members, plans, rollouts, transitions
-from osupdate_kit.stores.statements import CHUNK, EMPTY, ZERO, Session, Statement, among, at_most, last_id
+from osupdate_kit.stores.schema import devices, events, journey, members, minutes, plans, rollouts, transitions
+from osupdate_kit.stores.statements import (
+    CHUNK,
+    EMPTY,
+    ZERO,
+    Session,
+    Statement,
+    among,
+    at_most,
+    insert_or,
+    last_id,
+)  # fmt: skip
 
 _LAST_PLAN = last_id(plans.c.id)
 _PLAN_ADD = Statement(insert(plans))
@@ -55,6 +78,7 @@ _MEMBERS_OF = Statement(
 _LAST_ROLLOUT = last_id(rollouts.c.id)
 _ROLLOUT_ADD = Statement(insert(rollouts))
 _ROLLOUT = Statement(select(rollouts).where(rollouts.c.id == bindparam("of_rollout")))
+_STARTED = Statement(select(rollouts.c.started_at).where(rollouts.c.id == bindparam("of_rollout")))
 _ROLLOUTS = Statement(select(rollouts).order_by(rollouts.c.id))
 _ROLLOUT_SET = Statement(
     update(rollouts)
@@ -82,6 +106,7 @@ _BEGINS: dict[str, ColumnElement[Any]] = {
     "os_version_start": members.c.os_version,
     "commands_sent": ZERO,
     "progress_at": ZERO,
+    "done_at": ZERO,
     "updated_at": ZERO,
     "updated_seq": ZERO,
     **dict.fromkeys(("armed", "os_version", "action_asked", "action_returned", "failure", "failure_text"), EMPTY),
@@ -120,6 +145,15 @@ _BEGIN_TRANSITIONS = Statement(
         )
         .where(journey.c.rollout == bindparam("of_rollout"))
         .order_by(journey.c.server, journey.c.enrollment_id),
+    )
+)
+
+_BEGIN_MINUTES = Statement(
+    insert(minutes).from_select(
+        ["rollout", "at", "state", "change"],
+        select(journey.c.rollout, bindparam("at", type_=minutes.c.at.type), journey.c.state, func.count())
+        .where(journey.c.rollout == bindparam("of_rollout"))
+        .group_by(journey.c.rollout, journey.c.state),
     )
 )
 
@@ -193,6 +227,35 @@ _TRANSITIONS_OF = Statement(
     )
     .order_by(transitions.c.id)
 )
+_MINUTE_ADD = Statement(
+    insert_or(
+        minutes,
+        lambda row: row.on_conflict_do_update(
+            index_elements=[minutes.c.rollout, minutes.c.at, minutes.c.state],
+            set_={"change": minutes.c.change + row.excluded.change},
+        ),
+    )
+)
+_WIDTH = literal_column(str(MINUTE), minutes.c.at.type)
+_SUMS = union_all(
+    select(minutes, ZERO.label("told")),
+    select(
+        transitions.c.rollout,
+        case(
+            (transitions.c.at <= rollouts.c.started_at, rollouts.c.started_at),
+            else_=transitions.c.at + (_WIDTH - transitions.c.at % _WIDTH) % _WIDTH,
+        ).label("at"),
+        transitions.c.state,
+        ZERO,
+        transitions.c.sign,
+    ).join(rollouts, rollouts.c.id == transitions.c.rollout),
+).subquery()
+_MINUTES_WRONG = Statement(
+    select(_SUMS.c.rollout, _SUMS.c.at, _SUMS.c.state, func.sum(_SUMS.c.change), func.sum(_SUMS.c.told))
+    .group_by(_SUMS.c.rollout, _SUMS.c.at, _SUMS.c.state)
+    .having(func.sum(_SUMS.c.change) != func.sum(_SUMS.c.told))
+    .order_by(_SUMS.c.rollout, _SUMS.c.at, _SUMS.c.state)
+)
 _LAST_SEQ = last_id(events.c.seq)
 
 
@@ -258,6 +321,7 @@ class Rollouts(Session):
         self._run(_BEGIN, rollout, now, plan_id)
         self._run(_BEGIN_BARRED, rollout, plan_id)
         self._run(_BEGIN_TRANSITIONS, now, seq, rollout)
+        self._run(_BEGIN_MINUTES, now, rollout)
         return rollout
 
     def rollout(self, rollout_id: int) -> StoredRollout | None:
@@ -325,7 +389,19 @@ class Rollouts(Session):
         return dict(self._rows(_COUNT_STATES, rollout_id))
 
     def add_transitions(self, rows: Sequence[Transition]) -> None:
+        """Append them, and add them up by the minute; what happened at the start of a rollout stands apart."""
         self._each(_TRANSITION_ADD, [transition_values(row) for row in rows])
+        starts = {number: self._value(_STARTED, number) for number in {row.rollout for row in rows}}
+        sums: Counter[tuple[int, int, str]] = Counter()
+        for row in rows:
+            start = starts[row.rollout]
+            at = start if row.at <= start else -(-row.at // MINUTE) * MINUTE
+            sums[row.rollout, at, row.state] += row.sign
+        self._each(_MINUTE_ADD, [(*minute, change) for minute, change in sums.items()])
+
+    def wrong_minutes(self) -> list[tuple[int, int, str, int, int]]:
+        """Rollout, minute, state, change kept and change by the transitions, where the two differ; reads them all."""
+        return [tuple(row) for row in self._rows(_MINUTES_WRONG)]
 
     def transitions_of(self, rollout: int, keys: Iterable[DeviceKey]) -> dict[DeviceKey, list[Transition]]:
         """By device, in the order of recording."""

@@ -78,6 +78,7 @@ class StoredJourney:
     udid: str = ""
     serial: str = ""
     platform: str = ""
+    model: str = ""
     os_version_start: str = ""
     time_zone: str = ""
     site: str = ""
@@ -288,22 +289,23 @@ _ARMED = {armed.value: armed for armed in Armed}
 def member_values(plan: int, member: Member) -> tuple[Any, ...]:
     server, enrollment_id = member.key
     return (
-        plan, server, enrollment_id, plain(member.udid), plain(member.serial), member.platform, member.os_version,
-        plain(member.time_zone), plain(member.site), plain(member.ring), plain(member.wave), member.instrument.value,
-        member.barrier, plain(member.reason),
+        plan, server, enrollment_id, plain(member.udid), plain(member.serial), member.platform, plain(member.model),
+        member.os_version, plain(member.time_zone), plain(member.site), plain(member.ring), plain(member.wave),
+        member.instrument.value, member.barrier, plain(member.reason),
     )  # fmt: skip
 
 
 def member_of(row: Sequence[Any]) -> Member:
     (
-        _, server, enrollment_id, udid, serial, platform, os_version, time_zone, site, ring, wave, instrument, barrier,
-        reason,
+        _, server, enrollment_id, udid, serial, platform, model, os_version, time_zone, site, ring, wave, instrument,
+        barrier, reason,
     ) = row  # fmt: skip
     return Member(
         key=DeviceKey(server, enrollment_id),
         udid=udid,
         serial=serial,
         platform=platform,
+        model=model,
         os_version=os_version,
         time_zone=time_zone,
         site=site,
@@ -321,17 +323,17 @@ def journey_values(journey: Journey) -> tuple[Any, ...]:
     return (
         journey.state, journey.armed.value, journey.regressed, journey.ready, journey.os_version, journey.action_asked,
         plain(journey.action_returned), journey.deferrals_used, journey.deferrals_remaining, journey.failure,
-        plain(journey.failure_text), journey.commands_sent, journey.progress_at, journey.updated_at,
-        journey.updated_seq, journey.rollout, server, enrollment_id,
+        plain(journey.failure_text), journey.commands_sent, journey.progress_at, journey.done_at,
+        journey.updated_at, journey.updated_seq, journey.rollout, server, enrollment_id,
     )  # fmt: skip
 
 
 def stored_journey_of(row: Sequence[Any]) -> StoredJourney:
     (
-        rollout, server, enrollment_id, udid, serial, platform, os_version_start, time_zone, site, ring, wave,
+        rollout, server, enrollment_id, udid, serial, platform, model, os_version_start, time_zone, site, ring, wave,
         instrument, barrier, reason, state, armed, regressed, ready, os_version, action_asked, action_returned,
-        deferrals_used, deferrals_remaining, failure, failure_text, commands_sent, progress_at, updated_at, updated_seq,
-        live, due_at,
+        deferrals_used, deferrals_remaining, failure, failure_text, commands_sent, progress_at, done_at, updated_at,
+        updated_seq, live, due_at,
     ) = row  # fmt: skip
     return StoredJourney(
         journey=Journey(
@@ -350,12 +352,14 @@ def stored_journey_of(row: Sequence[Any]) -> StoredJourney:
             failure_text=failure_text,
             commands_sent=commands_sent,
             progress_at=progress_at,
+            done_at=done_at,
             updated_at=updated_at,
             updated_seq=updated_seq,
         ),
         udid=udid,
         serial=serial,
         platform=platform,
+        model=model,
         os_version_start=os_version_start,
         time_zone=time_zone,
         site=site,

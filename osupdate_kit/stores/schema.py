@@ -133,6 +133,7 @@ members = Table(
     _text("udid"),
     _text("serial"),
     _text("platform"),
+    _text("model"),
     _text("os_version"),
     _text("time_zone"),
     _text("site"),
@@ -171,6 +172,7 @@ journey = Table(
     _text("udid"),
     _text("serial"),
     _text("platform"),
+    _text("model"),
     _text("os_version_start"),
     _text("time_zone"),
     _text("site"),
@@ -192,6 +194,7 @@ journey = Table(
     _text("failure_text"),
     _number("commands_sent"),
     _number("progress_at"),
+    _number("done_at"),
     _number("updated_at"),
     _number("updated_seq"),
     _flag("live"),
@@ -213,6 +216,16 @@ transitions = Table(
     _text("state"),
     Column("sign", SmallInteger, nullable=False),
     Index("ix_transitions_device", "rollout", "server", "enrollment_id"),
+)
+
+minutes = Table(  # transitions summed, kept in their transaction: figures over time cost by minutes, not by devices
+    "minutes",
+    metadata,
+    Column("rollout", BigInteger, ForeignKey("rollouts.id"), primary_key=True, autoincrement=False),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    _name("state", primary_key=True),
+    _number("change"),
+    sqlite_with_rowid=False,
 )
 
 commands = Table(

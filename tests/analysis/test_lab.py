@@ -15,8 +15,8 @@ from osupdate_kit.analysis.funnel import Stage, funnel
 from osupdate_kit.analysis.progress import devices, progress, spells
 from osupdate_kit.analysis.scope import Scope
 from osupdate_kit.analysis.shown import states_now
-from osupdate_kit.analysis.survival import time_to_update
-from osupdate_kit.analysis.versions import adoption, became_done
+from osupdate_kit.analysis.survival import proven, time_to_update
+from osupdate_kit.analysis.versions import adoption
 from osupdate_kit.errors import RolloutError, StoreError
 from osupdate_kit.lab.truth import What
 from osupdate_kit.protocol.versions import OSVersion
@@ -79,8 +79,13 @@ def test_done_over_time_is_what_the_fleet_says(lived: Lived, backend: ibis.BaseB
 def test_when_each_device_was_done_is_what_the_fleet_says(
     lived: Lived, backend: ibis.BaseBackend, rollout: int
 ) -> None:
-    signed = became_done(lived.scope(backend, rollout), "udid").to_pandas().groupby(["udid", "at"])["sign"].sum()
-    assert [key for key, sign in signed.items() if sign] == sorted(proven_at(lived, rollout).items())
+    """From the journeys as from the signed transitions, which know what was known when."""
+    now = lived.rehearsal.kit.clock.now()
+    for words in ({}, {"known_at": now}, {"as_of": now - 1}):
+        told = proven(lived.scope(backend, rollout, **words), "udid").to_pandas().dropna(subset=["at"])
+        assert sorted(zip(told["udid"], told["at"].astype("int64"), strict=True)) == sorted(
+            proven_at(lived, rollout).items()
+        )
 
 
 def test_versions_of_done_devices_are_those_they_run(lived: Lived, backend: ibis.BaseBackend, rollout: int) -> None:
@@ -214,7 +219,7 @@ def test_another_engine_gives_the_same_values(
 ) -> None:
     """DuckDB over Parquet copies of the tables, by the same definitions."""
     copies = ibis.duckdb.connect()
-    for name in ("journey", "transitions", "devices", "events", "holds", "rollouts", "plans"):
+    for name in ("journey", "transitions", "minutes", "devices", "events", "holds", "rollouts", "plans"):
         backend.table(name).to_parquet(tmp_path / f"{name}.parquet")
         copies.read_parquet(tmp_path / f"{name}.parquet", table_name=name)
     for figure in (states_now, progress, devices, funnel, adoption, deferrals, next_installs, failures, time_to_update):

@@ -23,7 +23,7 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.journey import Journey, RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan, Target, Window
-from osupdate_kit.rollout.policy import DAY, HOUR, Cadences, Gate
+from osupdate_kit.rollout.policy import DAY, HOUR, MINUTE, Cadences, Gate
 from osupdate_kit.rollout.shown import Moment, shown
 from osupdate_kit.rollout.state import Deferrals, Facts, State
 from tests.analysis.conftest import Bench
@@ -82,8 +82,9 @@ def plan(members: int) -> RolloutPlan:
 
 
 def fill(bench: Bench, devices: list[Row], status: RolloutStatus, walked: list[Any] | None = None) -> None:
-    text: dict[str, Any] = dict.fromkeys(("udid", "serial", "platform", "site", "ring", "reason", "os_version_start",
-                                          "armed", "action_asked", "action_returned"), "")  # fmt: skip
+    text: dict[str, Any] = dict.fromkeys(("udid", "serial", "platform", "model", "site", "ring", "reason",
+                                          "os_version_start", "armed", "action_asked",
+                                          "action_returned"), "")  # fmt: skip
     journey, inventory, holds, transitions = [], [], [], []
     for number, row in enumerate(devices):
         key = {"server": "mdm", "enrollment_id": f"{number:03}"}
@@ -95,7 +96,7 @@ def fill(bench: Bench, devices: list[Row], status: RolloutStatus, walked: list[A
                 "os_version_start": "18.6", "deferrals_used": None, "deferrals_remaining": None,
                 "failure": row.failure, "failure_text": "code 7" if row.failure else "",
                 "commands_sent": row.commands_sent, "progress_at": row.progress_at, "updated_at": row.contact_at,
-                "updated_seq": 1, "live": row.live, "due_at": None,
+                "done_at": START * (state is State.DONE), "updated_seq": 1, "live": row.live, "due_at": None,
             }
         )  # fmt: skip
         inventory.append(
@@ -121,8 +122,13 @@ def fill(bench: Bench, devices: list[Row], status: RolloutStatus, walked: list[A
              "created_at": START, "members": len(devices)}  # fmt: skip
     for number, row in enumerate(transitions, start=1):
         row |= {"id": number, "rollout": 1, "known_seq": 0}
+    sums: Counter[tuple[int, str]] = Counter()
+    for row in transitions:
+        at = row["at"]
+        sums[at if at == START else at + -at % MINUTE, row["state"]] += row["sign"]
+    minutes = [{"rollout": 1, "at": at, "state": name, "change": change} for (at, name), change in sums.items()]
     bench.fill(plans=[plans], rollouts=[rollouts], journey=journey, devices=inventory, holds=holds,
-               transitions=transitions)  # fmt: skip
+               transitions=transitions, minutes=minutes)  # fmt: skip
 
 
 def scope_at(bench: Bench, now: int) -> Scope:

@@ -17,6 +17,7 @@ WHOLE = {
     "_AUDITS_OF",
     "_SERVERS",
     "_HOLDS_ALL",
+    "_MINUTES_WRONG",
 }
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": statement

@@ -5,13 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
 from osupdate_kit.errors import PlanError, RolloutError
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.journey import Armed, Journey, OutboxKind, OutboxStatus, RolloutStatus
-from osupdate_kit.stores.ledger import Ledger, StoredDevice, Transition
+from osupdate_kit.rollout.policy import MINUTE
+from osupdate_kit.stores.ledger import Ledger, StoredDevice, Transaction, Transition
+from osupdate_kit.stores.schema import minutes
 from tests.stores.values import DAY, NOW, begin, device, event, inbox_row, key, member, step
 
 # --- inbox ---
@@ -388,6 +391,29 @@ def test_transitions_are_appended(ledger: Ledger) -> None:
         tx.add_transitions(more)
         assert tx.transitions_of(rollout, [key(1)])[key(1)][1:] == more
         assert tx.transitions_of(rollout + 1, [key(1)]) == {}
+
+
+def test_transitions_are_summed_by_the_minute(ledger: Ledger) -> None:
+    rollout = begin(ledger, member(1), member(2))
+    changes = ((NOW, "held", -1), (NOW, "queued", 1), (NOW + 5, "queued", -1), (NOW + MINUTE, "done", 1))
+
+    def sums(tx: Transaction) -> dict[tuple[int, str], int]:
+        rows = tx._connection.execute(select(minutes.c.at, minutes.c.state, minutes.c.change))
+        return {(at, state): change for at, state, change in rows}
+
+    with ledger.write() as tx:
+        for at, state, sign in changes:
+            tx.add_transitions(
+                [Transition(rollout=rollout, key=key(1), at=at, known_seq=1, state=state, sign=sign)] * 2
+            )
+        by = NOW + 5 + -(NOW + 5) % MINUTE
+        assert sums(tx) == {
+            (NOW, "held"): 2 - 2, (NOW, "queued"): 2, (by, "queued"): -2,
+            (NOW + MINUTE + -(NOW + MINUTE) % MINUTE, "done"): 2,
+        }  # fmt: skip
+        assert tx.wrong_minutes() == []
+        tx._connection.execute(update(minutes).values(change=7).where(minutes.c.state == "done"))
+        assert [row[2:] for row in tx.wrong_minutes()] == [("done", 7, 2)]
 
 
 # --- acts, audit, cursors ---

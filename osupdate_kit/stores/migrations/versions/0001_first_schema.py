@@ -165,6 +165,7 @@ def upgrade() -> None:
             "udid",
             "serial",
             "platform",
+            "model",
             "os_version",
             "time_zone",
             "site",
@@ -207,6 +208,7 @@ def upgrade() -> None:
             "udid",
             "serial",
             "platform",
+            "model",
             "os_version_start",
             "time_zone",
             "site",
@@ -222,7 +224,7 @@ def upgrade() -> None:
         *_columns(sa.Text, "os_version", "action_asked", "action_returned"),
         *_columns(sa.BigInteger, "deferrals_used", "deferrals_remaining", nullable=True),
         *_columns(sa.Text, "failure", "failure_text"),
-        *_columns(sa.BigInteger, "commands_sent", "progress_at", "updated_at", "updated_seq"),
+        *_columns(sa.BigInteger, "commands_sent", "progress_at", "done_at", "updated_at", "updated_seq"),
         *_columns(sa.Boolean, "live"),
         *_columns(sa.BigInteger, "due_at", nullable=True),
         sa.PrimaryKeyConstraint("rollout", "server", "enrollment_id", name="pk_journey"),
@@ -243,3 +245,12 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_transitions_rollout"),
     )
     op.create_index("ix_transitions_device", "transitions", ["rollout", "server", "enrollment_id"])
+    op.create_table(
+        "minutes",
+        *_columns(sa.BigInteger, "rollout", "at"),
+        *_columns(NAME, "state"),
+        *_columns(sa.BigInteger, "change"),
+        sa.PrimaryKeyConstraint("rollout", "at", "state", name="pk_minutes"),
+        sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_minutes_rollout"),
+        sqlite_with_rowid=False,
+    )
