@@ -39,3 +39,4 @@ class Device:
     awaiting_configuration: bool = False
     last_seen_at: int = 0
     attributes: dict[str, str] = field(default_factory=dict)  # further columns of the operator's own lists
+    told: dict[str, object] = field(default_factory=dict)  # what else it told of itself, by Apple's query names

@@ -91,6 +91,7 @@ def from_row(row: Mapping[str, object]) -> Device:
         awaiting_configuration=bool(known.get("awaiting_configuration", False)),
         last_seen_at=seen_at if isinstance(seen_at, int) else 0,
         attributes={column: str(value) for column, value in known.items() if column not in KINDS},
+        told={},
     )
 
 

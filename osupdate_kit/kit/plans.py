@@ -153,5 +153,6 @@ def _priority(text: str) -> Priority | None:
 def _digest(members: Iterable[Member]) -> str:
     digest = hashlib.sha256()
     for m in members:
-        digest.update(f"{m.key.server}\t{m.key.enrollment_id}\t{m.instrument}\t{m.barrier}\n".encode())
+        words = (*m.key, m.instrument, m.barrier, m.wave, m.target)
+        digest.update(("\t".join(words) + "\n").encode())
     return digest.hexdigest()

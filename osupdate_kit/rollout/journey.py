@@ -34,6 +34,7 @@ class Member:
     site: str = ""
     ring: str = ""
     wave: str = ""
+    target: str = ""  # where the plan's target is a rule: what it comes to for this device
     instrument: Instrument = Instrument.NONE
     barrier: str = ""  # first reason, when barred
     reason: str = ""  # all reasons in words

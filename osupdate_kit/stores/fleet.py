@@ -28,7 +28,7 @@ from osupdate_kit.stores.statements import EMPTY, ZERO, Session, Statement, amon
 _INVENTORY = tuple(column for column in devices.c if column.name not in ("added_at", "info_at", "newest_at", "facts"))
 _STORED = (*_INVENTORY, devices.c.info_at, devices.c.newest_at, devices.c.facts)
 _TOLD = frozenset({"platform", "model", "os_version", "build_version", "supervised"})  # by the device itself, if at all
-_WITNESSED = frozenset({"enrolled", "awaiting_configuration"})  # by check-ins only: a list knows nothing of them
+_WITNESSED = frozenset({"enrolled", "awaiting_configuration", "told"})  # by the device: a list knows nothing of them
 
 
 def _merged(new: Any, column: Column[Any]) -> ColumnElement[Any]:

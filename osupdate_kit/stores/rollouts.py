@@ -39,6 +39,7 @@ from osupdate_kit.stores.rows import (
     transition_values,
 )  # fmt: skip
 from osupdate_kit.stores.schema import devices, events, journey, members, minutes, plans, rollouts, transitions
+from osupdate_kit.stores.schema import waves as waves_table
 from osupdate_kit.stores.statements import (
     CHUNK,
     EMPTY,
@@ -121,6 +122,7 @@ def _begin(*, barred: bool) -> Statement:
     begins: dict[str, ColumnElement[Any]] = {
         "rollout": bindparam("new_rollout", type_=journey.c.rollout.type),
         "due_at": bindparam("due", type_=journey.c.due_at.type),
+        "admitted_at": bindparam("admitted", type_=journey.c.admitted_at.type),
         **_BEGINS,
         **overlay,
     }
@@ -156,6 +158,8 @@ _BEGIN_MINUTES = Statement(
         .group_by(journey.c.rollout, journey.c.state),
     )
 )
+
+_WAVE_ADD = Statement(insert(waves_table))
 
 _IS = and_(
     journey.c.rollout == bindparam("of_rollout"),
@@ -301,8 +305,12 @@ class Rollouts(Session):
 
     # --- rollouts ---
 
-    def start_rollout(self, plan_id: int, *, now: int, deadline_at: int, by: str) -> int:
+    def start_rollout(
+        self, plan_id: int, *, now: int, deadline_at: int, by: str, waves: Sequence[tuple[str, int]] = ()
+    ) -> int:
         """Begin: every member gets a journey and a transition, *barred* or *held* and due now; the rollout's id.
+
+        waves: name and first pace of each, in their order; with any, no device is admitted yet.
 
         Raises RolloutError when a device is in another live rollout, PlanError when the store has no such plan.
         """
@@ -318,10 +326,12 @@ class Rollouts(Session):
         rollout, seq = int(self._value(_LAST_ROLLOUT)) + 1, int(self._value(_LAST_SEQ))
         status = RolloutStatus.RUNNING.value
         self._run(_ROLLOUT_ADD, rollout, plan_id, status, now, seq, deadline_at, by, "", now, 0)
-        self._run(_BEGIN, rollout, now, plan_id)
-        self._run(_BEGIN_BARRED, rollout, plan_id)
+        self._run(_BEGIN, rollout, now, 0 if waves else now, plan_id)
+        self._run(_BEGIN_BARRED, rollout, now, plan_id)
         self._run(_BEGIN_TRANSITIONS, now, seq, rollout)
         self._run(_BEGIN_MINUTES, now, rollout)
+        first = [(rollout, name, place, 0, "", pace, now, "") for place, (name, pace) in enumerate(waves)]
+        self._each(_WAVE_ADD, first)
         return rollout
 
     def rollout(self, rollout_id: int) -> StoredRollout | None:

@@ -84,11 +84,13 @@ class StoredJourney:
     site: str = ""
     ring: str = ""
     wave: str = ""
+    target: str = ""
     instrument: Instrument = Instrument.NONE
     barrier: str = ""
     reason: str = ""
     live: bool = False
     due_at: int | None = None
+    admitted_at: int = 0
 
     @property
     def barred(self) -> bool:
@@ -169,21 +171,22 @@ _PLATFORMS: dict[str, Platform | None] = {"": None, **{platform.value: platform 
 
 
 def device_values(device: Device) -> tuple[Any, ...]:
-    """Columns `udid` to `attributes`."""
+    """Columns `udid` to `told`."""
     return (
         plain(device.udid), plain(device.serial), plain(device.name), device.platform or "", plain(device.model),
         device.os_version.text if device.os_version else "", plain(device.build_version), device.supervised,
         plain(device.enrollment_type), plain(device.site), plain(device.ring), plain(device.time_zone),
         device.declared, device.enrolled, device.awaiting_configuration, device.last_seen_at,
-        json_text(device.attributes),
+        json_text(device.attributes), json_text(device.told),
     )  # fmt: skip
 
 
 def device_of(row: Sequence[Any]) -> Device:
-    """Columns `server` to `attributes`."""
+    """Columns `server` to `told`."""
     (
         server, enrollment_id, udid, serial, name, platform, model, os_version, build_version, supervised,
         enrollment_type, site, ring, time_zone, declared, enrolled, awaiting_configuration, last_seen_at, attributes,
+        told,
     ) = row  # fmt: skip
     return Device(
         key=DeviceKey(server, enrollment_id),
@@ -204,12 +207,13 @@ def device_of(row: Sequence[Any]) -> Device:
         awaiting_configuration=bool(awaiting_configuration),
         last_seen_at=last_seen_at,
         attributes=_words(attributes),
+        told=_words(told),
     )
 
 
 def stored_device_of(row: Sequence[Any]) -> StoredDevice:
-    info_at, newest_at, facts = row[19:]
-    return StoredDevice(device=device_of(row[:19]), facts=facts, newest_at=newest_at, info_at=info_at)
+    info_at, newest_at, facts = row[20:]
+    return StoredDevice(device=device_of(row[:20]), facts=facts, newest_at=newest_at, info_at=info_at)
 
 
 # --- events --------------------------------------------------------------------------------------------------------
@@ -291,14 +295,14 @@ def member_values(plan: int, member: Member) -> tuple[Any, ...]:
     return (
         plan, server, enrollment_id, plain(member.udid), plain(member.serial), member.platform, plain(member.model),
         member.os_version, plain(member.time_zone), plain(member.site), plain(member.ring), plain(member.wave),
-        member.instrument.value, member.barrier, plain(member.reason),
+        plain(member.target), member.instrument.value, member.barrier, plain(member.reason),
     )  # fmt: skip
 
 
 def member_of(row: Sequence[Any]) -> Member:
     (
-        _, server, enrollment_id, udid, serial, platform, model, os_version, time_zone, site, ring, wave, instrument,
-        barrier, reason,
+        _, server, enrollment_id, udid, serial, platform, model, os_version, time_zone, site, ring, wave, target,
+        instrument, barrier, reason,
     ) = row  # fmt: skip
     return Member(
         key=DeviceKey(server, enrollment_id),
@@ -311,6 +315,7 @@ def member_of(row: Sequence[Any]) -> Member:
         site=site,
         ring=ring,
         wave=wave,
+        target=target,
         instrument=_INSTRUMENTS[instrument],
         barrier=barrier,
         reason=reason,
@@ -331,9 +336,9 @@ def journey_values(journey: Journey) -> tuple[Any, ...]:
 def stored_journey_of(row: Sequence[Any]) -> StoredJourney:
     (
         rollout, server, enrollment_id, udid, serial, platform, model, os_version_start, time_zone, site, ring, wave,
-        instrument, barrier, reason, state, armed, regressed, ready, os_version, action_asked, action_returned,
+        target, instrument, barrier, reason, state, armed, regressed, ready, os_version, action_asked, action_returned,
         deferrals_used, deferrals_remaining, failure, failure_text, commands_sent, progress_at, done_at, updated_at,
-        updated_seq, live, due_at,
+        updated_seq, live, due_at, admitted_at,
     ) = row  # fmt: skip
     return StoredJourney(
         journey=Journey(
@@ -365,11 +370,13 @@ def stored_journey_of(row: Sequence[Any]) -> StoredJourney:
         site=site,
         ring=ring,
         wave=wave,
+        target=target,
         instrument=_INSTRUMENTS[instrument],
         barrier=barrier,
         reason=reason,
         live=bool(live),
         due_at=due_at,
+        admitted_at=admitted_at,
     )
 
 

@@ -78,6 +78,7 @@ devices = Table(
     _flag("awaiting_configuration"),
     _number("last_seen_at"),
     _text("attributes"),
+    _text("told"),
     _number("added_at"),
     _number("info_at"),
     _number("newest_at"),
@@ -139,6 +140,7 @@ members = Table(
     _text("site"),
     _text("ring"),
     _text("wave"),
+    _text("target"),
     _text("instrument"),
     _text("barrier"),
     _text("reason"),
@@ -160,8 +162,10 @@ rollouts = Table(
     _number("resumed_at"),
 )
 
+_OPEN = text("over_at = 0")
 _LIVE = text("live")
 _DUE = text("due_at IS NOT NULL")
+_WAITS = text("live AND admitted_at = 0")
 
 journey = Table(
     "journey",
@@ -178,6 +182,7 @@ journey = Table(
     _text("site"),
     _text("ring"),
     _text("wave"),
+    _text("target"),
     _text("instrument"),
     _text("barrier"),
     _text("reason"),
@@ -199,9 +204,11 @@ journey = Table(
     _number("updated_seq"),
     _flag("live"),
     Column("due_at", BigInteger),
+    _number("admitted_at"),
     Index("ix_journey_device", "server", "enrollment_id"),
     Index("uq_journey_live", "server", "enrollment_id", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("ix_journey_due", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
+    Index("ix_journey_waits", "rollout", "wave", "enrollment_id", sqlite_where=_WAITS, postgresql_where=_WAITS),
 )
 
 transitions = Table(
@@ -226,6 +233,46 @@ minutes = Table(  # transitions summed, kept in their transaction: figures over 
     _name("state", primary_key=True),
     _number("change"),
     sqlite_with_rowid=False,
+)
+
+waves = Table(
+    "waves",
+    metadata,
+    Column("rollout", BigInteger, ForeignKey("rollouts.id"), primary_key=True, autoincrement=False),
+    _name("name", primary_key=True),
+    _number("position"),
+    _number("opened_at"),
+    _text("who"),
+    _number("pace"),
+    _number("changed_at"),
+    _text("waits_for"),
+)
+
+halts = Table(
+    "halts",
+    metadata,
+    _id(),
+    Column("rollout", BigInteger, ForeignKey("rollouts.id"), nullable=False),
+    _text("dimension"),
+    _text("value"),
+    _number("at"),
+    _text("reason"),
+    _number("lifted_at"),
+    _text("lifted_by"),
+    Index("ix_halts_rollout", "rollout"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    _id(),
+    _text("kind"),
+    _text("subject"),
+    _text("text"),
+    _number("at"),
+    _number("sent_at"),
+    _number("over_at"),
+    Index("ix_alerts_open", "kind", "subject", sqlite_where=_OPEN, postgresql_where=_OPEN),
 )
 
 commands = Table(

@@ -76,7 +76,7 @@ def upgrade() -> None:
         *_columns(sa.Text, "enrollment_type", "site", "ring", "time_zone"),
         *_columns(sa.Boolean, "declared", "enrolled", "awaiting_configuration"),
         *_columns(sa.BigInteger, "last_seen_at"),
-        *_columns(sa.Text, "attributes"),
+        *_columns(sa.Text, "attributes", "told"),
         *_columns(sa.BigInteger, "added_at", "info_at", "newest_at"),
         *_columns(sa.Text, "facts"),
         sa.PrimaryKeyConstraint("server", "enrollment_id", name="pk_devices"),
@@ -171,6 +171,7 @@ def upgrade() -> None:
             "site",
             "ring",
             "wave",
+            "target",
             "instrument",
             "barrier",
             "reason",
@@ -214,6 +215,7 @@ def upgrade() -> None:
             "site",
             "ring",
             "wave",
+            "target",
             "instrument",
             "barrier",
             "reason",
@@ -227,11 +229,15 @@ def upgrade() -> None:
         *_columns(sa.BigInteger, "commands_sent", "progress_at", "done_at", "updated_at", "updated_seq"),
         *_columns(sa.Boolean, "live"),
         *_columns(sa.BigInteger, "due_at", nullable=True),
+        *_columns(sa.BigInteger, "admitted_at"),
         sa.PrimaryKeyConstraint("rollout", "server", "enrollment_id", name="pk_journey"),
         sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_journey_rollout"),
     )
     op.create_index("ix_journey_device", "journey", ["server", "enrollment_id"])
     op.create_index("ix_journey_due", "journey", ["due_at"], **_where("due_at IS NOT NULL"))
+    op.create_index(
+        "ix_journey_waits", "journey", ["rollout", "wave", "enrollment_id"], **_where("live AND admitted_at = 0")
+    )
     op.create_index("uq_journey_live", "journey", ["server", "enrollment_id"], unique=True, **_where("live"))
     op.create_table(
         "transitions",
@@ -245,6 +251,38 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_transitions_rollout"),
     )
     op.create_index("ix_transitions_device", "transitions", ["rollout", "server", "enrollment_id"])
+    op.create_table(
+        "waves",
+        sa.Column("rollout", sa.BigInteger, autoincrement=False, nullable=False),
+        *_columns(NAME, "name"),
+        *_columns(sa.BigInteger, "position", "opened_at"),
+        *_columns(sa.Text, "who"),
+        *_columns(sa.BigInteger, "pace", "changed_at"),
+        *_columns(sa.Text, "waits_for"),
+        sa.PrimaryKeyConstraint("rollout", "name", name="pk_waves"),
+        sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_waves_rollout"),
+    )
+    op.create_table(
+        "halts",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("rollout", sa.BigInteger, nullable=False),
+        *_columns(sa.Text, "dimension", "value"),
+        *_columns(sa.BigInteger, "at"),
+        *_columns(sa.Text, "reason"),
+        *_columns(sa.BigInteger, "lifted_at"),
+        *_columns(sa.Text, "lifted_by"),
+        sa.PrimaryKeyConstraint("id", name="pk_halts"),
+        sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_halts_rollout"),
+    )
+    op.create_index("ix_halts_rollout", "halts", ["rollout"])
+    op.create_table(
+        "alerts",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        *_columns(sa.Text, "kind", "subject", "text"),
+        *_columns(sa.BigInteger, "at", "sent_at", "over_at"),
+        sa.PrimaryKeyConstraint("id", name="pk_alerts"),
+    )
+    op.create_index("ix_alerts_open", "alerts", ["kind", "subject"], **_where("over_at = 0"))
     op.create_table(
         "minutes",
         *_columns(sa.BigInteger, "rollout", "at"),
