@@ -28,9 +28,10 @@ from osupdate_kit.analysis.survival import kaplan_meier, time_to_update
 from osupdate_kit.analysis.tables import TABLES, Kind
 from osupdate_kit.analysis.versions import adoption
 from osupdate_kit.protocol.versions import OSVersion
-from osupdate_kit.rollout.plan import RolloutPlan, Target
+from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import HOUR, MINUTE, Cadences
 from osupdate_kit.rollout.state import Deferrals, Facts
+from osupdate_kit.rollout.targets import Target
 from osupdate_kit.stores.ledger import Ledger
 from osupdate_kit.stores.reader import reading
 from osupdate_kit.views.charts import states_over_time

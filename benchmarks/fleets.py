@@ -16,7 +16,8 @@ from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rehearsal import BEGINS_AT, SERVER, Rehearsal, write_list
 from osupdate_kit.rollout.journey import Instrument, Member
-from osupdate_kit.rollout.plan import RolloutPlan, Target
+from osupdate_kit.rollout.plan import RolloutPlan
+from osupdate_kit.rollout.targets import Target
 from osupdate_kit.stores.ledger import Ledger
 
 KEY = b"rehearsal"  # the webhook key of a rehearsal's server

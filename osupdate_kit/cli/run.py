@@ -23,8 +23,9 @@ from osupdate_kit.lab.fleet import make_fleet, makeup, shipped
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rehearsal import SERVER, Rehearsal, false_done, live_lab, write_list
-from osupdate_kit.rollout.plan import RolloutPlan, Target
+from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY
+from osupdate_kit.rollout.targets import Target
 from osupdate_kit.service.receiver import LedgerInbox, Receiver, serve_receiver, webhook_sources
 from osupdate_kit.service.serve import serve as serve_until
 from osupdate_kit.service.service import Service

@@ -15,8 +15,10 @@ from osupdate_kit.protocol.terms import Priority
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.eligibility import WORDS, Barrier, Judge
 from osupdate_kit.rollout.journey import Instrument, Member
-from osupdate_kit.rollout.plan import RolloutPlan, Target, Window, parse_actions
+from osupdate_kit.rollout.plan import RolloutPlan, parse_actions
 from osupdate_kit.rollout.policy import DAY, HOUR
+from osupdate_kit.rollout.targets import Target
+from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.status import count, moment
 
 

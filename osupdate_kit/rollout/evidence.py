@@ -9,11 +9,11 @@ remaining, next), `items` (key, version, build), `offered` (product keys aimed a
 from datetime import datetime
 from typing import Any
 
-from osupdate_kit.protocol.results import CommandResult, FailureClass, UpdateProgress, failure_of
+from osupdate_kit.protocol.causes import CAUSES, FailureClass, Retry
+from osupdate_kit.protocol.results import CommandResult, UpdateProgress, failure_of
 from osupdate_kit.protocol.terms import CommandStatus, InstallAction, RequestType, UpdateStatus
 from osupdate_kit.rollout.state import Facts, Version
 
-LASTING = frozenset({FailureClass.BUG, FailureClass.UNSUPPORTED, FailureClass.SUPERVISION})
 _NOTHING_THERE = frozenset({FailureClass.NO_UPDATE, FailureClass.UNSUPPORTED})
 _UNHAPPY = frozenset({"failed", "no_update", "needs_download"})
 _STEP_RANK = 1_000  # progress within one step never outranks the next step's beginning
@@ -27,7 +27,7 @@ def words_of(result: CommandResult, of: dict[str, Any], facts: Facts) -> dict[st
     if failure and words["answer"] in _UNHAPPY and _tells_why(of):
         code = f" ({failure.domain} {failure.code})" if failure.domain else ""
         words["failure"] = [failure.failure_class.value, f"{failure.text}{code}"]
-        words["lasting"] = failure.failure_class in LASTING
+        words["lasting"] = CAUSES[failure.failure_class].retry is Retry.NO
     if of["of"] == "step":
         _add_step(words, result, facts)
     if result.update_status is not None:

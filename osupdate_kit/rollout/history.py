@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from osupdate_kit.fleet.devices import DeviceKey
-from osupdate_kit.protocol.results import FailureClass
+from osupdate_kit.protocol.causes import FailureClass
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.events import RolloutEvent
 from osupdate_kit.rollout.journey import Journey

@@ -1,25 +1,24 @@
-"""RolloutPlan and its Waves: what is intended, as one frozen, readable value.
+"""RolloutPlan: what is intended, as one frozen, readable value.
 
-Knows targets, steps per platform, windows in device-local time, and the plan's YAML. Leaves the verdict on a device to
+Knows steps per platform, and the plan's YAML. Leaves the verdict on a device to
 `eligibility.py`, and where plans are kept to `stores`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
-from functools import lru_cache
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 
 from osupdate_kit.errors import PlanError, ProtocolError
 from osupdate_kit.protocol.commands import ScheduleOSUpdate, UpdateRequest
 from osupdate_kit.protocol.terms import InstallAction, Platform, Priority
-from osupdate_kit.protocol.versions import OSVersion
-from osupdate_kit.rollout.policy import Gate, Steps
-from osupdate_kit.rollout.state import Listed, Version
+from osupdate_kit.rollout.policy import Steps
+from osupdate_kit.rollout.targets import Target
+from osupdate_kit.rollout.waves import Wave
+from osupdate_kit.rollout.windows import Window, zone_of
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML has been built with it
 _TWO_STEPS = (InstallAction.DOWNLOAD_ONLY, InstallAction.INSTALL_ASAP)
@@ -36,102 +35,6 @@ _POLICIES = (
     (InstallAction.DEFAULT, InstallAction.DEFAULT),  # Apple's documented pair; re-delivered, the first one installs
     (InstallAction.DOWNLOAD_ONLY, InstallAction.DEFAULT),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """What a device must report to be done: a version, with a build or a supplement if named; or a macOS item's key."""
-
-    version: OSVersion | None = None
-    build: str = ""
-    supplemental_build: str = ""  # of a Rapid Security Response or Background Security Improvement
-    extra: str = ""  # its suffix, such as "(a)"
-    product_key: str = ""  # of a macOS item that is no OS update
-
-    def reached_by(self, reported: Version) -> bool:
-        """Is this report a proof? Never true for a product key: only a fresh list can show that an item is gone."""
-        if self.version is None or not reported.os_version:
-            return False
-        version = OSVersion.parse(reported.os_version)
-        if version != self.version:
-            return version > self.version
-        if self.supplemental_build and reported.supplemental_build != self.supplemental_build:
-            return False
-        if self.extra and reported.extra.strip("()") != self.extra.strip("()"):
-            return False
-        return not self.build or reported.build == self.build
-
-    def gone_from(self, listed: Listed, *, scanned_at: int, after: int) -> bool:
-        """Is a macOS item gone from a list that is newer than a scan, and the scan newer than `after`?
-
-        after: when a list still named it, or the device answered the install step; 0 = neither is known. A list with
-        an entry that names no key may hide it, and proves nothing.
-        """
-        if not self.product_key or not listed.at > scanned_at > after > 0:
-            return False
-        return all(item.product_key not in ("", self.product_key) for item in listed.items)
-
-    def __str__(self) -> str:
-        if self.version is None:
-            return self.product_key
-        more = " ".join(part for part in (self.extra, self.build or self.supplemental_build) if part)
-        return f"{self.version} {more}".strip()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """Daily hours in device-local time in which a step may be sent; `opens` later than `closes` spans midnight."""
-
-    opens: time = time(0, 0)
-    closes: time = time(0, 0)  # equal to `opens`: the whole day
-
-    def gate(self, now: int, time_zone: str) -> Gate:
-        """The window at `now` (microseconds UTC) for a device there. Raises PlanError for an unknown time zone."""
-        day = 86_400_000_000
-        for opens, closes in _openings(self, time_zone, now // day):
-            if opens <= now < closes:
-                return Gate(opens, closes)
-            if opens > now:
-                return Gate(0, opens)
-        raise AssertionError("a daily window opens within two days")
-
-    def __str__(self) -> str:
-        return "any hour" if self.opens == self.closes else f"{self.opens:%H:%M}-{self.closes:%H:%M}"
-
-
-@lru_cache(maxsize=4096)
-def _openings(window: Window, time_zone: str, day: int) -> tuple[tuple[int, int], ...]:
-    """Openings around a UTC day, as instants: daylight saving is the zone's business, not ours."""
-    zone = zone_of(time_zone)
-    date = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).date()
-    spans = []
-    for offset in range(-2, 4):
-        opens = datetime.combine(date + timedelta(days=offset), window.opens, zone)
-        until = date + timedelta(days=offset + (window.closes <= window.opens))
-        spans.append((_instant(opens), _instant(datetime.combine(until, window.closes, zone))))
-    return tuple(spans)
-
-
-def _instant(moment: datetime) -> int:
-    return int(moment.timestamp()) * 1_000_000
-
-
-@lru_cache(maxsize=1024)
-def zone_of(name: str) -> ZoneInfo:
-    """The time zone of that name; PlanError with a remedy if there is none."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise PlanError(
-            f"{name!r} is no time zone.", remedy="Use a name of the tz database, such as Europe/Berlin."
-        ) from None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wave:
-    """A dated slice of the plan. One wave takes all members; more come with gates between them."""
-
-    name: str = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,24 +98,17 @@ class RolloutPlan:
 
     def to_yaml(self) -> str:
         """Readable and diffable; `from_yaml` reads it back to an equal plan."""
-        target = {
-            "version": str(self.target.version) if self.target.version else None,
-            "build": self.target.build,
-            "supplemental_build": self.target.supplemental_build,
-            "extra": self.target.extra,
-            "product_key": self.target.product_key,
-        }
         words: dict[str, Any] = {
             "name": self.name,
             "author": self.author,
             "created_at": _iso(self.created_at),
-            "target": {key: value for key, value in target.items() if value},
+            "target": self.target.words(),
             "where": self.where,
             "actions": {platform.value: "+".join(actions) for platform, actions in self.actions.items()},
             "max_user_deferrals": self.max_user_deferrals,
             "priority": self.priority.value if self.priority else None,
             "tries": self.tries,
-            "window": {"opens": f"{self.window.opens:%H:%M}", "closes": f"{self.window.closes:%H:%M}"},
+            "window": self.window.words(),
             "time_zone": self.time_zone,
             "deadline_at": _iso(self.deadline_at),
             "waves": [{"name": wave.name} for wave in self.waves],
@@ -230,26 +126,18 @@ class RolloutPlan:
         if not isinstance(words, dict):
             raise PlanError("The plan is no mapping of keys.", remedy="Write it by `osupdate-kit plan create`.")
         try:
-            target = words["target"]
-            window = words.get("window") or {}
             priority = words.get("priority")
             return cls(
                 name=str(words["name"]),
                 author=str(words["author"]),
                 created_at=_micros(words["created_at"]),
-                target=Target(
-                    version=OSVersion.parse(target["version"]) if target.get("version") else None,
-                    build=str(target.get("build", "")),
-                    supplemental_build=str(target.get("supplemental_build", "")),
-                    extra=str(target.get("extra", "")),
-                    product_key=str(target.get("product_key", "")),
-                ),
+                target=Target.from_words(words["target"]),
                 where=str(words.get("where", "")),
                 actions=parse_actions(f"{platform}={text}" for platform, text in words["actions"].items()),
                 max_user_deferrals=words.get("max_user_deferrals"),
                 priority=Priority(priority) if priority else None,
                 tries=int(words.get("tries", 3)),
-                window=Window(opens=_clock(window.get("opens", "00:00")), closes=_clock(window.get("closes", "00:00"))),
+                window=Window.from_words(words.get("window") or {}),
                 time_zone=str(words.get("time_zone") or ""),
                 deadline_at=_micros(words["deadline_at"]),
                 waves=tuple(Wave(name=str(wave["name"])) for wave in words.get("waves") or [{"name": "all"}]),
@@ -313,9 +201,3 @@ def _micros(text: object) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def _clock(text: object) -> time:
-    if isinstance(text, int):  # YAML 1.1 reads 22:00 as sixty-based
-        return time(text // 60, text % 60)
-    return time.fromisoformat(str(text))

@@ -17,8 +17,10 @@ from osupdate_kit.lab.fleet import make_fleet, makeup
 from osupdate_kit.protocol.terms import InstallAction, Platform
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rehearsal import SERVER, Rehearsal, write_list
-from osupdate_kit.rollout.plan import RolloutPlan, Target, Window
+from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, Cadences
+from osupdate_kit.rollout.targets import Target
+from osupdate_kit.rollout.windows import Window
 from osupdate_kit.stores.reader import reading
 from osupdate_kit.stores.schema import metadata
 from osupdate_kit.views.status import RolloutStatusView

@@ -22,10 +22,12 @@ from osupdate_kit.errors import AnalysisError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.journey import Journey, RolloutStatus
-from osupdate_kit.rollout.plan import RolloutPlan, Target, Window
+from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, HOUR, MINUTE, Cadences, Gate
 from osupdate_kit.rollout.shown import Moment, shown
 from osupdate_kit.rollout.state import Deferrals, Facts, State
+from osupdate_kit.rollout.targets import Target
+from osupdate_kit.rollout.windows import Window
 from tests.analysis.conftest import Bench
 
 START = 1_795_420_800_000_000  # Mon 23 Nov 2026, 08:00 UTC

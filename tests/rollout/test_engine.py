@@ -7,9 +7,9 @@ from osupdate_kit.protocol.terms import InstallAction, RequestType
 from osupdate_kit.rollout.engine import Ask, next_steps, possible
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.history import journey_of
-from osupdate_kit.rollout.plan import Target
 from osupdate_kit.rollout.policy import DAY, FIRST, HOUR, INSTALL, Cadences, Gate, Steps
 from osupdate_kit.rollout.state import Course, Facts, Item, Listed, State, fold, state_of
+from osupdate_kit.rollout.targets import Target
 
 KEY = DeviceKey("s", "D")
 TWICE = Course(1, Steps(actions=(InstallAction.DEFAULT, InstallAction.DEFAULT)))

@@ -22,8 +22,9 @@ from osupdate_kit.lab.truth import TruthLog
 from osupdate_kit.lab.world import World
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
-from osupdate_kit.rollout.plan import RolloutPlan, Target
+from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import Cadences
+from osupdate_kit.rollout.targets import Target
 from osupdate_kit.servers.nanomdm import NanoMDM
 from osupdate_kit.servers.transport import in_process_session
 from osupdate_kit.service.acts import Actor

@@ -7,7 +7,7 @@ from random import Random
 from osupdate_kit.lab.clock import DAY, HOUR, MINUTE
 from osupdate_kit.lab.specs import PROFILES, DeviceSpec, Release, release
 from osupdate_kit.protocol.terms import InstallAction, Platform
-from osupdate_kit.rollout.plan import Window
+from osupdate_kit.rollout.windows import Window
 from tests.lab.worlds import MONDAY
 
 TARGET = "26.1"

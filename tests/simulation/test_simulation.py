@@ -11,7 +11,7 @@ import pytest
 
 from osupdate_kit.lab.clock import HOUR
 from osupdate_kit.lab.specs import PROFILES
-from osupdate_kit.rollout.plan import Window
+from osupdate_kit.rollout.windows import Window
 from osupdate_kit.service.sender import Sender
 from osupdate_kit.service.worker import Worker
 from tests.real import postgres

@@ -14,8 +14,9 @@ from osupdate_kit.kit import Kit
 from osupdate_kit.kit.plans import Draft, draft
 from osupdate_kit.protocol.terms import InstallAction, Platform
 from osupdate_kit.protocol.versions import OSVersion
-from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan, Target
+from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan
 from osupdate_kit.rollout.policy import DAY
+from osupdate_kit.rollout.targets import Target
 from osupdate_kit.views.widgets import Confirm
 from osupdate_kit.views.widgets import Draft as AnyDraft
 from osupdate_kit.views.widgets.confirm import Stage, lines

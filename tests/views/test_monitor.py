@@ -13,7 +13,7 @@ from osupdate_kit.errors import StoreError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.kit import Rollout
 from osupdate_kit.kit.watch import Watching, watch
-from osupdate_kit.rollout.plan import Window
+from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.status import GROUPS, STATES
 from osupdate_kit.views.widgets import DeviceLine, Head, RolloutMonitor, Subset, Watched, watched
 from osupdate_kit.views.widgets.sections import sections

@@ -12,7 +12,8 @@ from osupdate_kit.protocol.rules import ACTIONS, availability
 from osupdate_kit.protocol.terms import InstallAction, Platform, Priority
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.eligibility import Barrier
-from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan, Target
+from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan
+from osupdate_kit.rollout.targets import Target
 from osupdate_kit.views.widgets import Draft, PlanBuilder
 from osupdate_kit.views.widgets.fields import Fields, choices, first_fields, hazards, read
 from osupdate_kit.views.widgets.plan_builder import forget

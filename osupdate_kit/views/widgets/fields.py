@@ -16,8 +16,10 @@ from osupdate_kit.fleet.devices import Device
 from osupdate_kit.protocol.rules import ACTIONS, WARNINGS, action_available, availability, command_deprecated
 from osupdate_kit.protocol.terms import InstallAction, Platform, Priority, RequestType
 from osupdate_kit.protocol.versions import OSVersion
-from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan, Target, Window, zone_of
+from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan
 from osupdate_kit.rollout.policy import DAY
+from osupdate_kit.rollout.targets import Target
+from osupdate_kit.rollout.windows import Window, zone_of
 
 Actions = tuple[InstallAction, ...]
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.results import FailureClass
 from osupdate_kit.protocol.terms import InstallAction, Platform
 from osupdate_kit.rollout.evidence import LASTING
-from osupdate_kit.rollout.plan import Window
+from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.status import GROUPS
 
 DEADLINE = "deadline"  # the cause of who expired without one

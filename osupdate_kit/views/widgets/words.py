@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from osupdate_kit.errors import PlanError
-from osupdate_kit.rollout.plan import zone_of
+from osupdate_kit.rollout.windows import zone_of
 
 LONGEST = 200  # characters of a device's text in a message
 
