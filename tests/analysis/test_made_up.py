@@ -86,7 +86,7 @@ def plan(members: int) -> RolloutPlan:
 def fill(bench: Bench, devices: list[Row], status: RolloutStatus, walked: list[Any] | None = None) -> None:
     text: dict[str, Any] = dict.fromkeys(("udid", "serial", "platform", "model", "site", "ring", "reason",
                                           "os_version_start", "armed", "action_asked",
-                                          "action_returned"), "")  # fmt: skip
+                                          "action_returned", "target"), "")  # fmt: skip
     journey, inventory, holds, transitions = [], [], [], []
     for number, row in enumerate(devices):
         key = {"server": "mdm", "enrollment_id": f"{number:03}"}
@@ -99,11 +99,12 @@ def fill(bench: Bench, devices: list[Row], status: RolloutStatus, walked: list[A
                 "failure": row.failure, "failure_text": "code 7" if row.failure else "",
                 "commands_sent": row.commands_sent, "progress_at": row.progress_at, "updated_at": row.contact_at,
                 "done_at": START * (state is State.DONE), "updated_seq": 1, "live": row.live, "due_at": None,
+                "admitted_at": START,
             }
         )  # fmt: skip
         inventory.append(
             key | dict.fromkeys(("udid", "serial", "name", "platform", "model", "os_version", "build_version",
-                                 "enrollment_type", "site", "ring", "time_zone", "attributes"), "")
+                                 "enrollment_type", "site", "ring", "time_zone", "attributes", "told"), "")
             | {"supervised": True, "declared": False, "enrolled": True, "awaiting_configuration": False,
                "last_seen_at": row.contact_at + row.seen_later, "added_at": 0, "info_at": 0, "newest_at": 0,
                "facts": Facts(deferrals=Deferrals(1, 5, 3, row.progress_at)).to_json()}
