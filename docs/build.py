@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from osupdate_kit.analysis.tables import TABLES
 from osupdate_kit.cli import app
 from osupdate_kit.lab.fleet import makeup
-from osupdate_kit.protocol.results import CODES, MEANINGS, REMEDIES
+from osupdate_kit.protocol.causes import CAUSES, SIGNALS, Retry
 from osupdate_kit.rehearsal import live_lab
 from osupdate_kit.rollout.eligibility import WORDS
 from osupdate_kit.settings import CONFIG_VARIABLE
@@ -92,23 +92,19 @@ def tables() -> str:
 
 
 def causes() -> str:
-    """Classes of failure, with the codes that are known to mean them."""
-    codes: dict[Any, list[str]] = {}
-    for (domain, code), failure in CODES.items():
-        codes.setdefault(failure, []).append(f"{domain} {'' if code is None else code}".strip())
+    """Classes of failure, with what to do about each."""
+    helps = {Retry.YES: "yes", Retry.LATER: "once that is mended", Retry.NO: "no"}
     rows = [
-        (f"`{failure.value}`", _cell(meaning), _cell(REMEDIES[failure]), _cell(_by_domain(codes.get(failure, []))))
-        for failure, meaning in MEANINGS.items()
+        (f"`{name.value}`", *map(_cell, (cause.meaning, cause.remedy, helps[cause.retry], cause.owner)))
+        for name, cause in CAUSES.items()
     ]
-    return _table(("Cause", "Meaning", "What to do", "Known codes"), *rows)
+    return _table(("Cause", "Meaning", "What to do", "Does a retry help?", "Whose move"), *rows)
 
 
-def _by_domain(codes: list[str]) -> str:
-    domains: dict[str, list[str]] = {}
-    for text in codes:
-        domain, _, code = text.partition(" ")
-        domains.setdefault(domain, []).append(code)
-    return "; ".join(f"{domain} {', '.join(filter(None, numbers))}".strip() for domain, numbers in domains.items())
+def signals() -> str:
+    """Words and codes that are known to mean a cause."""
+    rows = [(f"`{source}`", f"`{word}`", f"`{failure.value}`") for source, word, failure in SIGNALS]
+    return _table(("Said by", "Word or code", "Cause"), *rows)
 
 
 def barriers() -> str:
@@ -167,6 +163,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "barriers": barriers,
     "causes": causes,
     "commands": commands,
+    "signals": signals,
     "tables": tables,
     "tutorial": tutorial,
 }

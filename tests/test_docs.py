@@ -20,7 +20,7 @@ from typer.main import get_command
 from osupdate_kit.analysis.tables import TABLES
 from osupdate_kit.cli import app
 from osupdate_kit.lab.fleet import make_fleet, makeup
-from osupdate_kit.protocol.results import FailureClass
+from osupdate_kit.protocol.causes import SIGNALS, FailureClass
 from osupdate_kit.rehearsal import SERVER, Rehearsal, write_list
 from osupdate_kit.rollout.eligibility import Barrier
 from osupdate_kit.rollout.policy import DAY, Cadences
@@ -148,7 +148,10 @@ def test_what_is_read_from_the_code_is_there(site: Path) -> None:
         return (site / name / "index.html").read_text("utf-8")
 
     assert not [name for name in TABLES if f'id="{name}"' not in page("data")]
-    assert not [cause for cause in FailureClass if f"<code>{cause.value}</code>" not in page("states")]
+    assert not [cause for cause in FailureClass if f"<td><code>{cause.value}</code></td>\n<td>" not in page("causes")]
+    for source, word, failure in SIGNALS:
+        cells = "".join(f"<td><code>{cell}</code></td>\n" for cell in (source, word, failure.value))
+        assert cells in page("causes"), (source, word)
     assert not [barrier for barrier in Barrier if f"<code>{barrier.value}</code>" not in page("states")]
     assert not [words for words in every_command() if f'id="{"-".join(words)}"' not in page("commands")]
 

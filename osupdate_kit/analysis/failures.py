@@ -6,7 +6,7 @@ from ibis import _
 from osupdate_kit.analysis.scope import Scope
 from osupdate_kit.analysis.shown import lost
 from osupdate_kit.errors import AnalysisError
-from osupdate_kit.protocol.results import FailureClass
+from osupdate_kit.protocol.causes import FailureClass
 
 DIMENSIONS = ("platform", "model", "os_version_start", "site", "ring", "wave", "time_zone")
 

@@ -6,20 +6,15 @@ from typing import NamedTuple
 
 from osupdate_kit.errors import RolloutError
 from osupdate_kit.kit.plans import barrier_words
-from osupdate_kit.protocol.results import REMEDIES
+from osupdate_kit.protocol.causes import cause_of
 from osupdate_kit.rollout.journey import Armed
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import Cadences
 from osupdate_kit.rollout.shown import Moment, shown
 from osupdate_kit.rollout.state import State
 from osupdate_kit.service.loop import gate_of
-from osupdate_kit.service.words import REFUSED
 from osupdate_kit.stores.ledger import StoredJourney, StoredRollout, Transaction
 from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, iso, moment, summary
-
-_REMEDIES = {kind.value: text for kind, text in REMEDIES.items()} | {
-    REFUSED: "Read what the server said; then check that the device is still enrolled there."
-}
 
 
 def rollout_and_plan(tx: Transaction, rollout: int) -> tuple[StoredRollout, RolloutPlan]:
@@ -103,7 +98,7 @@ def look_over(
     )
     cause = journey.failure if state in (State.FAILED, State.EXPIRED) else ""
     presumed = state is State.DEFERRED and not journey.deferrals_used
-    return Over(state, why, cause, _REMEDIES.get(cause, ""), presumed)
+    return Over(state, why, cause, cause_of(cause).remedy if cause else "", presumed)
 
 
 def _row(

@@ -1,17 +1,17 @@
 """What a device sent → CommandResult: everything readable, and a remark for everything that breaks a rule.
 
 Reads liberally, since devices of ten years answer: old key names, 0/1 for booleans, reals for integers, absent arrays.
-Nothing is dropped in silence. Leaves to `rollout` what an answer means for a device. Sources: Apple's device-management
-schema; Apple's MDM Protocol Reference (2018) for the codes of MCMDMErrorDomain; openradar-mirror 19571, 19665, 20593.
+Nothing is dropped in silence. Leaves to `rollout` what an answer means for a device, and to `causes` what words and
+codes mean. Sources: Apple's device-management schema; openradar-mirror 19571, 19665, 20593.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 
 from osupdate_kit.errors import ProtocolError
+from osupdate_kit.protocol.causes import CODES, COMMAND_FAILURES, STATUS_FAILURES, FailureClass
 from osupdate_kit.protocol.plists import read_plist
 from osupdate_kit.protocol.terms import CommandStatus, InstallAction, RequestType, UpdateStatus
 from osupdate_kit.protocol.versions import OSVersion
@@ -432,104 +432,6 @@ def _moment(item: Fields, key: str, rule: str, remarks: Remarks) -> datetime | N
 # --- failures ---
 
 
-class FailureClass(StrEnum):
-    """Why an answer is no success, as far as the kit acts on it; the value goes to stores and reports."""
-
-    BUG = "bug"
-    UNSUPPORTED = "unsupported"
-    SUPERVISION = "supervision"
-    NO_UPDATE = "no_update"
-    PROGRESS = "progress"
-    NEEDS_DOWNLOAD = "needs_download"
-    USER = "user"
-    SPACE = "space"
-    POWER = "power"
-    NETWORK = "network"
-    RETRY = "retry"
-    BUSY = "busy"
-    LOST_MODE = "lost_mode"
-    TETHER = "tether"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-
-MEANINGS: Mapping[FailureClass, str] = {
-    FailureClass.BUG: "The device found the command malformed.",
-    FailureClass.UNSUPPORTED: "The device does not know the command.",
-    FailureClass.SUPERVISION: "The device is not supervised.",
-    FailureClass.NO_UPDATE: "The device sees no update for itself.",
-    FailureClass.PROGRESS: "The update is under way already.",
-    FailureClass.NEEDS_DOWNLOAD: "The update must be downloaded before it can be installed.",
-    FailureClass.USER: "The device waits for a person.",
-    FailureClass.SPACE: "The device has too little free space.",
-    FailureClass.POWER: "The battery is too low.",
-    FailureClass.NETWORK: "The network is not good enough for the download.",
-    FailureClass.RETRY: "The download or the scan failed.",
-    FailureClass.BUSY: "The device is in use: somebody is logged in, or on the phone.",
-    FailureClass.LOST_MODE: "The device is in Lost Mode.",
-    FailureClass.TETHER: "The device is not tethered to a network, and the command asked for that.",
-    FailureClass.FAILED: "The installation failed, and the device does not say why.",
-    FailureClass.UNKNOWN: "The device gives a reason that Apple does not document.",
-}
-REMEDIES: Mapping[FailureClass, str] = {
-    FailureClass.BUG: "Report it with the command: sending the same again will not help.",
-    FailureClass.UNSUPPORTED: "Check the OS version: from OS 27 on, enforce the update by a declaration.",
-    FailureClass.SUPERVISION: "Supervise it: by automated enrolment or Apple Configurator.",
-    FailureClass.NO_UPDATE: "Check its version, and whether this model can take the target.",
-    FailureClass.PROGRESS: "Wait, and look at its status.",
-    FailureClass.NEEDS_DOWNLOAD: "Send the download step first.",
-    FailureClass.USER: "Ask its user to enter the passcode, accept the update, or attach it to a computer.",
-    FailureClass.SPACE: "Free storage on it: download size and install size together must fit.",
-    FailureClass.POWER: "Attach it to power.",
-    FailureClass.NETWORK: "Bring it to Wi-Fi that reaches Apple's update servers.",
-    FailureClass.RETRY: "Let it try again; if it goes on, check its way to Apple's update servers.",
-    FailureClass.BUSY: "Try again when nobody uses it; a Shared iPad installs at the login screen only.",
-    FailureClass.LOST_MODE: "End Lost Mode, then try again.",
-    FailureClass.TETHER: "Attach it to a network by cable.",
-    FailureClass.FAILED: "Restart it and try again; then update it by hand once.",
-    FailureClass.UNKNOWN: "Look up domain and code, and look at the device.",
-}
-
-_MCMDM = {
-    12008: FailureClass.BUG,
-    12021: FailureClass.UNSUPPORTED,
-    12048: FailureClass.NO_UPDATE,
-    12049: FailureClass.USER,
-    12050: FailureClass.RETRY,
-    12051: FailureClass.PROGRESS,
-    12052: FailureClass.PROGRESS,
-    12053: FailureClass.USER,
-    12054: FailureClass.SPACE,
-    12055: FailureClass.POWER,
-    12056: FailureClass.NETWORK,
-    12057: FailureClass.RETRY,
-    12058: FailureClass.PROGRESS,
-    12059: FailureClass.NEEDS_DOWNLOAD,
-    12060: FailureClass.SPACE,
-    12061: FailureClass.POWER,
-    12062: FailureClass.FAILED,
-    12063: FailureClass.USER,
-    12077: FailureClass.BUSY,
-    12078: FailureClass.LOST_MODE,
-    12081: FailureClass.TETHER,
-}
-CODES: Mapping[tuple[str, int | None], FailureClass] = {
-    **{("MCMDMErrorDomain", code): failure for code, failure in _MCMDM.items()},
-    ("DeviceManagement.error", 2213): FailureClass.NO_UPDATE,
-    ("com.apple.softwareupdateservices.errors", 3): FailureClass.NO_UPDATE,
-    ("MCChaperoneErrorDomain", 29000): FailureClass.SUPERVISION,
-}
-STATUS_FAILURES: Mapping[UpdateStatus, FailureClass] = {
-    UpdateStatus.DOWNLOAD_FAILED: FailureClass.RETRY,
-    UpdateStatus.DOWNLOAD_REQUIRES_COMPUTER: FailureClass.USER,
-    UpdateStatus.DOWNLOAD_INSUFFICIENT_SPACE: FailureClass.SPACE,
-    UpdateStatus.DOWNLOAD_INSUFFICIENT_POWER: FailureClass.POWER,
-    UpdateStatus.DOWNLOAD_INSUFFICIENT_NETWORK: FailureClass.NETWORK,
-    UpdateStatus.INSTALL_INSUFFICIENT_SPACE: FailureClass.SPACE,
-    UpdateStatus.INSTALL_INSUFFICIENT_POWER: FailureClass.POWER,
-    UpdateStatus.INSTALL_PHONE_CALL_IN_PROGRESS: FailureClass.BUSY,
-    UpdateStatus.INSTALL_FAILED: FailureClass.FAILED,
-}
 _VAGUE = frozenset({FailureClass.RETRY, FailureClass.FAILED, FailureClass.UNKNOWN})
 
 
@@ -564,7 +466,7 @@ def failure_of(result: CommandResult) -> Failure | None:
     if status is CommandStatus.COMMAND_FORMAT_ERROR:
         cause = _cause(result.errors)
         known = cause.failure_class is FailureClass.UNSUPPORTED
-        return cause if known else cause._replace(failure_class=FailureClass.BUG)
+        return cause if known else cause._replace(failure_class=COMMAND_FAILURES[status])
     return None
 
 
@@ -575,7 +477,7 @@ def _cause(errors: Sequence[ErrorItem]) -> Failure:
         return Failure(telling[0], *telling[1])
     if errors:
         return Failure(FailureClass.UNKNOWN, *errors[0])
-    return Failure(FailureClass.UNKNOWN, "", None, "The device gave no reason.")
+    return Failure(COMMAND_FAILURES[CommandStatus.ERROR], "", None, "The device gave no reason.")
 
 
 def _item_failure(item: UpdateResult) -> Failure | None:

@@ -69,3 +69,14 @@ class UpdateStatus(StrEnum):
     INSTALL_INSUFFICIENT_POWER = "InstallInsufficientPower"
     INSTALL_PHONE_CALL_IN_PROGRESS = "InstallPhoneCallInProgress"
     INSTALL_FAILED = "InstallFailed"
+
+
+class InstallState(StrEnum):
+    """Value of the declarative status item `softwareupdate.install-state`."""
+
+    NONE = "none"
+    WAITING = "waiting"  # in the schema's text only
+    DOWNLOADING = "downloading"
+    PREPARED = "prepared"
+    INSTALLING = "installing"
+    FAILED = "failed"

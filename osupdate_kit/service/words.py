@@ -7,11 +7,10 @@ from functools import lru_cache
 from typing import Any
 
 from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.protocol.causes import FailureClass
 from osupdate_kit.protocol.commands import Command, request
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
-
-REFUSED = "refused"  # the failure class of what the server, not the device, said no to
 
 
 def command_text(command: Command) -> str:
@@ -38,7 +37,7 @@ def own_event(kind: EventKind, row: OutboxRow, now: int, *, server_at: int = 0, 
     """An event of our own doing, or the server's word on it."""
     words = intention_words(row)
     if reason:
-        words |= {"failure": [REFUSED, reason]}
+        words |= {"failure": [FailureClass.REFUSED.value, reason]}
     return RolloutEvent(
         key=row.key,
         kind=kind,

@@ -6,7 +6,7 @@ from textwrap import wrap
 import pandas as pd
 
 from osupdate_kit.analysis.scope import Subject
-from osupdate_kit.protocol.results import MEANINGS, REMEDIES, FailureClass
+from osupdate_kit.protocol.causes import FailureClass, cause_of
 from osupdate_kit.views.charts.canvas import Canvas, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
 from osupdate_kit.views.charts.words import FEW, clean, devices, name, part_of, share
@@ -14,11 +14,6 @@ from osupdate_kit.views.status import count
 from osupdate_kit.views.template import bar
 
 _ROWS = 10
-_WORDS = {
-    **{kind.value: (MEANINGS[kind].rstrip("."), REMEDIES[kind]) for kind in FailureClass},
-    "": ("The deadline passed, and no failure was reported", "Look at where it stands; then plan anew."),
-    "refused": ("The server refused the command", "Read what it said; check that the device is enrolled there."),
-}
 _OF = {
     "platform": "platform",
     "model": "model",
@@ -108,8 +103,9 @@ def failures_by(frame: pd.DataFrame, subject: Subject, *, dimension: str) -> Cha
 
 def _cause(remedies: Mapping[str, str], failure: str, text: str, number: int) -> tuple[str, str, int]:
     """What is shown of a cause. One that is not in the catalogue is shown as received."""
-    words, remedy = _WORDS.get(failure, (failure, "Look at the device."))
-    return clean(text) or clean(words), clean(remedies.get(failure, remedy), 160), number
+    cause = cause_of(failure or FailureClass.DEADLINE)
+    words = clean(text) or clean(cause.meaning.rstrip("."))
+    return words, clean(remedies.get(failure, cause.remedy), 160), number
 
 
 def _finding(rows: list[tuple[str, str, int]], total: int) -> str:

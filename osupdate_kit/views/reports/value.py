@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from osupdate_kit.errors import ReportError
-from osupdate_kit.protocol.results import MEANINGS, FailureClass
+from osupdate_kit.protocol.causes import Owner, cause_of
 from osupdate_kit.rollout.eligibility import WORDS, Barrier
 from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.status import GROUPS, DeviceStatus, RolloutStatusView, count
@@ -149,29 +149,12 @@ def check_sum(states: Mapping[str, int], status: RolloutStatusView) -> None:
         )
 
 
-_USER, _SITE, _TEAM = "the device's user", "site IT", "MDM team"
-_OWNERS = {
-    FailureClass.USER: _USER,
-    FailureClass.SPACE: _USER,
-    FailureClass.BUSY: _USER,
-    FailureClass.POWER: _SITE,
-    FailureClass.NETWORK: _SITE,
-    FailureClass.TETHER: _SITE,
-    FailureClass.LOST_MODE: _SITE,
-    FailureClass.FAILED: _SITE,
-}
-
-
 def _failure(name: str, devices: int, remedy: str) -> Cause:
-    """A class that no device knows is the server's: it refused the command."""
-    if name not in set(FailureClass):
-        meaning, owner = "The server refused the command.", _TEAM
-    else:
-        meaning, owner = MEANINGS[FailureClass(name)], _OWNERS.get(FailureClass(name), _TEAM)
-    return Cause(name=name, meaning=meaning, devices=devices, remedy=remedy, owner=owner)
+    cause = cause_of(name)
+    return Cause(name=name, meaning=cause.meaning, devices=devices, remedy=remedy, owner=cause.owner)
 
 
 def _barred(name: str, devices: int) -> Cause:
     meaning, remedy = WORDS[Barrier(name)]
-    owner = "" if name == Barrier.ALREADY_THERE else _TEAM
+    owner = "" if name == Barrier.ALREADY_THERE else Owner.ADMIN
     return Cause(name=name, meaning=f"{meaning[0].upper()}{meaning[1:]}.", devices=devices, remedy=remedy, owner=owner)

@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from osupdate_kit.fleet.devices import DeviceKey
-from osupdate_kit.protocol.results import FailureClass
+from osupdate_kit.protocol.causes import FailureClass, Retry, cause_of
 from osupdate_kit.protocol.terms import InstallAction, Platform
-from osupdate_kit.rollout.evidence import LASTING
 from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.status import GROUPS
 
-DEADLINE = "deadline"  # the cause of who expired without one
 NAMED = 20  # devices per list; the others are counted
 _WAITS = frozenset(state for group in ("active", "put_off", "waiting") for state in GROUPS[group][1])
 _LOST = GROUPS["lost"][1]
@@ -99,7 +97,7 @@ class Subset:
             case "group":
                 return line.state in GROUPS.get(self.value, ("", ()))[1]
             case "cause":
-                return line.state in _LOST and cause_of(line) == self.value
+                return line.state in _LOST and line_cause(line) == self.value
             case "armed":
                 return bool(line.armed)
             case "deferred":
@@ -164,13 +162,13 @@ class Watched:
             raise ValueError(f"{self.selected} selected, but the states sum up to {total}")
 
 
-def cause_of(line: DeviceLine) -> str:
-    return line.cause or (DEADLINE if line.state == "expired" else FailureClass.UNKNOWN.value)
+def line_cause(line: DeviceLine) -> str:
+    return line.cause or (FailureClass.DEADLINE if line.state == "expired" else FailureClass.UNKNOWN).value
 
 
 def retry_helps(cause: str) -> bool:
     """May the same command succeed the next time? Not where only another command or another device would."""
-    return cause not in LASTING and cause != DEADLINE
+    return cause_of(cause).retry is not Retry.NO
 
 
 def watched(head: Head, lines: Iterable[DeviceLine]) -> Watched:
@@ -200,7 +198,7 @@ def watched(head: Head, lines: Iterable[DeviceLine]) -> Watched:
                 deferred.add(line.next_install_at or _NEVER, line)
                 exhausted += line.deferrals_remaining == 0
         elif state in _LOST:
-            cause = cause_of(line)
+            cause = line_cause(line)
             causes[cause] += 1
             examples.setdefault(cause, line)
         elif state in GROUPS["attention"][1]:
@@ -249,28 +247,6 @@ class _First:
         return Some(self._devices, tuple(line for *_, line in sorted(self._kept, reverse=True)))
 
 
-CAUSES: Mapping[str, str] = {
-    FailureClass.BUG: "Malformed command",
-    FailureClass.UNSUPPORTED: "Not supported by its OS",
-    FailureClass.SUPERVISION: "Not supervised",
-    FailureClass.NO_UPDATE: "No such update for it",
-    FailureClass.PROGRESS: "Another update is in progress",
-    FailureClass.NEEDS_DOWNLOAD: "Not downloaded yet",
-    FailureClass.USER: "Needs its user",
-    FailureClass.SPACE: "Not enough space",
-    FailureClass.POWER: "Not enough power",
-    FailureClass.NETWORK: "Network not good enough",
-    FailureClass.RETRY: "Download or scan failed",
-    FailureClass.BUSY: "In use",
-    FailureClass.LOST_MODE: "In Lost Mode",
-    FailureClass.TETHER: "Needs a network by cable",
-    FailureClass.FAILED: "Installation failed",
-    FailureClass.UNKNOWN: "Unknown cause",
-    "refused": "Refused by the server",
-    DEADLINE: "The deadline passed",
-}
-
-
 def cause_words(cause: str) -> str:
     """What people call a class of failures; one that is not listed stays as it is."""
-    return CAUSES.get(cause, cause)
+    return cause_of(cause).title
