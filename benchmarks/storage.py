@@ -12,7 +12,7 @@ from osupdate_kit.rollout.policy import Cadences
 from osupdate_kit.servers.events import encode_event, parse_event
 from osupdate_kit.service.loop import Loop
 from osupdate_kit.service.record import Plans
-from osupdate_kit.stores.connect import PRAGMAS
+from osupdate_kit.stores.connect import PRAGMAS, WRITER_CACHE
 from osupdate_kit.stores.ledger import InboxRow, Ledger
 
 # --- inserts ---
@@ -49,7 +49,7 @@ def _take_in(ledger: Ledger, batches: list[list[bytes]]) -> None:
 
 def _bare(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
-    for pragma in PRAGMAS:
+    for pragma in (*PRAGMAS, WRITER_CACHE):
         connection.execute(f"PRAGMA {pragma}")
     return connection
 

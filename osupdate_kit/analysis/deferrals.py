@@ -19,7 +19,7 @@ from osupdate_kit.rollout.state import Deferrals, Facts, State
 COUNTED, PRESUMED = "counted", "presumed"
 
 _QUARTER = 900_000_000  # µs; every time zone of today is whole quarters of an hour off UTC
-_CELL, _NEXT = Facts._fields.index("deferrals"), Deferrals._fields.index("next_install_at")
+_CELL, _NEXT = Facts.__struct_fields__.index("deferrals"), Deferrals._fields.index("next_install_at")
 
 
 def deferrals(scope: Scope) -> pd.DataFrame:

@@ -65,11 +65,16 @@ def corrections(known: Iterable[Change], true: Iterable[Change]) -> Iterator[Cha
             yield Change(at, state, 1 if count > 0 else -1)
 
 
-def journey_of(key: DeviceKey, facts: Facts, course: Course, target: str, *, seq: int = 0) -> Journey:
-    """The newest state and what stands beside it. `target`: the version aimed at, "" for an item."""
+def journey_of(
+    key: DeviceKey, facts: Facts, course: Course, target: str, *, seq: int = 0, state: State | None = None
+) -> Journey:
+    """The newest state and what stands beside it. `target`: the version aimed at, "" for an item.
+
+    state: of these facts, where the caller has read it off already.
+    """
     mine = [(number, step) for number, step in sorted(facts.steps.items()) if step.rollout == course.rollout]
     newest = mine[-1][1] if mine else None
-    state = stored_state(facts, course)
+    state = state or stored_state(facts, course)
     failure = facts.failures.get(course.rollout, USED_UP if state is State.FAILED else Failure())
     return Journey(
         rollout=course.rollout,

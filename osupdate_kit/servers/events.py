@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from osupdate_kit.errors import ProtocolError, WebhookError
 from osupdate_kit.protocol.commands import DEFAULT_QUERIES
 from osupdate_kit.protocol.plists import from_json, read_plist, to_json
@@ -231,6 +233,7 @@ def _payload(part: Mapping[str, Any], enrollment_id: str) -> dict[str, object]:
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = msgspec.json.Decoder(list[Any]).decode
 _MARK = b'"$'  # every mark of `to_json` begins so; most events have none, and need no second walk
 
 
@@ -248,7 +251,7 @@ def encode_event(event: ServerEvent) -> bytes:
 def decode_event(body: bytes) -> ServerEvent:
     """The event that `encode_event` was given. Raises ProtocolError for anything else."""
     try:
-        topic, created_at, enrollment_id, udid, enrollment_type, status, command_uuid, *more = json.loads(body)
+        topic, created_at, enrollment_id, udid, enrollment_type, status, command_uuid, *more = _decode(body)
         return ServerEvent(
             topic=Topic(topic),
             created_at=created_at,
@@ -259,7 +262,7 @@ def decode_event(body: bytes) -> ServerEvent:
             command_uuid=command_uuid,
             fields=(from_json(more[0]) if _MARK in body else more[0]) if more else {},
         )
-    except (ValueError, TypeError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise ProtocolError(
             f"An event in the inbox cannot be read: {type(error).__name__}.", remedy="Restore the store."
         ) from None

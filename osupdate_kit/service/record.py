@@ -5,10 +5,9 @@ to `rollout` what evidence means.
 """
 
 import logging
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from types import MappingProxyType
 
 from osupdate_kit.errors import PlanError
@@ -20,7 +19,7 @@ from osupdate_kit.rollout.events import RolloutEvent
 from osupdate_kit.rollout.history import Change, Start, changes, corrections, history, journey_of, stored_state
 from osupdate_kit.rollout.journey import Journey
 from osupdate_kit.rollout.plan import RolloutPlan
-from osupdate_kit.rollout.state import Course, Facts, fold
+from osupdate_kit.rollout.state import Course, Facts, State, fold
 from osupdate_kit.stores.ledger import StoredDevice, StoredJourney, Transaction, Transition
 
 log = logging.getLogger(__name__)
@@ -84,10 +83,23 @@ class Plans:
         return str(version) if version else ""
 
 
-@lru_cache(maxsize=4096)
+_RECENT: OrderedDict[str, Facts] = OrderedDict()  # by stored text; facts never change, so all threads may share them
+_MOST_RECENT = 4096
+
+
 def facts_of(text: str) -> Facts:
     """The facts in a stored text. Kept for a while: worker, loop and sender read those of the same devices in turn."""
-    return Facts.from_json(text)
+    facts = _RECENT.get(text)
+    return Facts.from_json(text) if facts is None else facts
+
+
+def text_of(facts: Facts) -> str:
+    """The text to store."""
+    text = facts.to_json()
+    _RECENT[text] = facts
+    if len(_RECENT) > _MOST_RECENT:
+        _RECENT.popitem(last=False)
+    return text
 
 
 def takes_version(journey: StoredJourney) -> bool:
@@ -132,7 +144,8 @@ def record(
             mine = [journey for journey in mine if journey not in unreadable]
         seq = fresh[-1].seq
         fresh.sort(key=lambda event: (event.at, event.seq))
-        states = {j.journey.rollout: j.journey.state for j in mine}
+        states: dict[int, str] = {j.journey.rollout: j.journey.state for j in mine}
+        read: dict[int, State] = {}
         courses = {j.journey.rollout: plans.course(tx, j) for j in mine}
         begins = {j.journey.rollout: plans.start(tx, j.journey.rollout).at for j in mine if not j.journey.updated_seq}
         late = fresh[0].at < newest_at or any(newest_at > at for at in begins.values())
@@ -147,13 +160,16 @@ def record(
                 after = stored_state(facts, course)
                 found = changes(states[rollout], after, max(event.at, plans.start(tx, rollout).at))
                 transitions += [_row(rollout, key, event.seq, change) for change in found]
-                states[rollout] = after
+                states[rollout] = read[rollout] = after
         if late and mine:
             belated[key] = courses, seq
         for journey in mine:
             rollout = journey.journey.rollout
-            rows.append(journey_of(key, facts, courses[rollout], plans.target_version(tx, rollout), seq=seq))
-        known[key] = replace(device, facts=facts.to_json(), newest_at=newest_at)
+            target = plans.target_version(tx, rollout)
+            rows.append(journey_of(key, facts, courses[rollout], target, seq=seq, state=read.get(rollout)))
+        known[key] = StoredDevice(
+            device=device.device, facts=text_of(facts), newest_at=newest_at, info_at=device.info_at
+        )
     tx.save_devices([known[key] for key in by_device])
     tx.save_journeys(rows)
     tx.add_transitions(transitions + _corrected(tx, plans, belated))

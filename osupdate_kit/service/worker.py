@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from osupdate_kit.errors import OSUpdateKitError, ProtocolError
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.protocol.results import CommandResult, DeviceReport, read_result
@@ -192,6 +194,8 @@ class Worker:
         journeys: Sequence[StoredJourney],
     ) -> list[int]:
         """The rollouts whose target this answer shows: asked for in that rollout, or in a later one."""
+        if "os_version" not in words and "items" not in words:
+            return []
         version = version_in(words)
         listed = Listed(read.event.created_at, tuple(Item(*item) for item in words.get("items", ())))
         found = []
@@ -208,7 +212,7 @@ class Worker:
 
 
 def _digest(event: ServerEvent) -> str:
-    return hashlib.blake2b(repr(event.fields).encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b(msgspec.json.encode(event.fields), digest_size=12).hexdigest()
 
 
 def _newcomer(read: Read) -> Device:

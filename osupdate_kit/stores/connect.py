@@ -23,10 +23,11 @@ PRAGMAS = (
     "synchronous=FULL",
     "foreign_keys=ON",
     "temp_store=MEMORY",
-    "cache_size=-65536",  # KiB, per connection; with the default 2 MiB a large store is read from disk again and again
-    "mmap_size=1073741824",
+    "cache_size=-16384",  # KiB, for each connection that reads; a mapped file would count again for each of them
     "wal_autocheckpoint=16384",  # pages; those that change with each batch are copied back once, not each time
 )
+
+WRITER_CACHE = "cache_size=-65536"  # with little, a large store's pages are read and written again and again
 
 _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afs", "ncpfs", "ceph", "glusterfs", "lustre", "davfs",

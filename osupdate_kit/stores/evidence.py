@@ -3,7 +3,6 @@
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
 
 from sqlalchemy import bindparam, delete, func, insert, select, tuple_
@@ -45,10 +44,39 @@ def inbox_values(row: InboxRow) -> tuple[str, str, int, bytes]:
     return row.server, row.kind, row.received_at, row.body
 
 
-def _compressed(body: bytes) -> bytes:
-    """With a window for a few KB: zlib's usual 32 KB would cost far more to set up than such a body to compress."""
+def _numbered(event: RolloutEvent, seq: int) -> RolloutEvent:
+    """As `replace(event, seq=seq)`, in a third of the time: every event passes here."""
+    return RolloutEvent(
+        key=event.key,
+        kind=event.kind,
+        at=event.at,
+        recorded_at=event.recorded_at,
+        digest=event.digest,
+        server_at=event.server_at,
+        rollout=event.rollout,
+        outbox=event.outbox,
+        command_uuid=event.command_uuid,
+        evidence=event.evidence,
+        seq=seq,
+    )
+
+
+_SMALL = 1024  # bytes; to pack fewer costs more time than it saves room
+
+
+def _packed(body: bytes) -> bytes:
+    """A long body compressed, with a window for a few KB: zlib's usual 32 KB costs far more to set up than to use."""
+    if len(body) <= _SMALL:
+        return _PLAIN + body
     packer = zlib.compressobj(wbits=12, memLevel=4)
-    return packer.compress(body) + packer.flush()
+    return _ZLIB + packer.compress(body) + packer.flush()
+
+
+def _unpacked(kept: bytes) -> bytes:
+    return zlib.decompress(kept[1:]) if kept[:1] == _ZLIB else kept[1:]
+
+
+_PLAIN, _ZLIB = b"p", b"z"
 
 
 class Evidence(Session):
@@ -76,9 +104,9 @@ class Evidence(Session):
         last = self.last_seq()
         added = self._each(_ADD, [event_values(event, seq) for seq, event in enumerate(new, last + 1)])
         if added == len(new):
-            return [replace(event, seq=seq) for seq, event in enumerate(new, last + 1)]
+            return [_numbered(event, seq) for seq, event in enumerate(new, last + 1)]
         there = {seq for (seq,) in self._rows(_ADDED, last)}
-        return [replace(event, seq=seq) for seq, event in enumerate(new, last + 1) if seq in there]
+        return [_numbered(event, seq) for seq, event in enumerate(new, last + 1) if seq in there]
 
     def events_of(self, keys: Iterable[DeviceKey]) -> dict[DeviceKey, list[RolloutEvent]]:
         """By device, ordered by (at, seq); devices without events are not in it."""
@@ -98,12 +126,12 @@ class Evidence(Session):
         return int(self._value(_LAST_SEQ))
 
     def add_raw(self, rows: Sequence[tuple[int, bytes]], *, at: int) -> None:
-        """Keep the redacted bodies that events were read from, compressed, by `seq`."""
-        self._each(_ADD_RAW, [(seq, _compressed(body), at) for seq, body in rows])
+        """Keep the redacted bodies that events were read from, long ones compressed, by `seq`."""
+        self._each(_ADD_RAW, [(seq, _packed(body), at) for seq, body in rows])
 
     def raw(self, seq: int) -> bytes | None:
         body = self._value(_RAW, seq)
-        return None if body is None else zlib.decompress(body)
+        return None if body is None else _unpacked(body)
 
     def forget_raw(self, before: int) -> int:
         """Drop those kept before that time; how many."""

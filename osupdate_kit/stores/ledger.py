@@ -15,7 +15,15 @@ from sqlalchemy import URL, Connection, Engine
 
 from osupdate_kit.errors import StoreError
 from osupdate_kit.stores import migrate as migration
-from osupdate_kit.stores.connect import BUSY_SECONDS, explained, file_of, make_engine, prepare_file, store_url
+from osupdate_kit.stores.connect import (
+    BUSY_SECONDS,
+    WRITER_CACHE,
+    explained,
+    file_of,
+    make_engine,
+    prepare_file,
+    store_url,
+)
 from osupdate_kit.stores.evidence import Evidence
 from osupdate_kit.stores.fleet import Fleet
 from osupdate_kit.stores.locks import WRITER, AdvisoryLock, FileLock, MemoryLock, ServiceLock
@@ -130,6 +138,8 @@ class Ledger:
         with explained(self._url), self._waited():
             if self._writer is None:  # kept: to take one from the pool costs as much as to write some rows
                 self._writer = self._engine.connect().execution_options(writes=True)
+                driver: Any = self._writer.connection.driver_connection
+                driver.execute(f"PRAGMA {WRITER_CACHE}")
             with self._writer.begin():
                 yield Transaction(self._writer)
 

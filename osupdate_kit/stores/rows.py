@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
@@ -154,15 +156,27 @@ def plain(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, so that any text can be held
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def json_text(words: Mapping[str, object]) -> str:
-    return _encode(dict(words)) if words else "{}"
+    if not words:
+        return "{}"
+    try:
+        return _encode(dict(words)).decode()
+    except UnicodeEncodeError:  # a lone surrogate, which only ASCII's escapes can hold
+        return json.dumps(dict(words), separators=(",", ":"))
 
 
 def _words(text: str) -> dict[str, Any]:
-    return json.loads(text) if text != "{}" else {}
+    if text == "{}":
+        return {}
+    try:
+        return _decode(text)
+    except msgspec.DecodeError:
+        words: dict[str, Any] = json.loads(text)
+        return words
 
 
 # --- devices -------------------------------------------------------------------------------------------------------

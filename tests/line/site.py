@@ -174,7 +174,7 @@ def _plain(cell: object) -> bytes:
     if not isinstance(cell, bytes):
         return str(cell).encode()
     try:
-        return zlib.decompress(cell)
+        return zlib.decompress(cell[1:])  # what the store packs begins with a mark
     except zlib.error:
         return cell
 
