@@ -48,13 +48,14 @@ class Selection:
         return f"<p><b>{len(self):,} devices selected</b></p><ul>{left_out}{unmatched}</ul>"
 
 
-def criterion(text: str, *, more_columns: Collection[str] = ()) -> Criterion:
-    """Compile the expression. `more_columns`: of the operator's own lists. SelectionError says what is wrong."""
+def criterion(text: str, *, more_columns: Collection[str] = (), only: Collection[str] = ()) -> Criterion:
+    """Compile the expression. `more_columns`: of the operator's own lists; `only`: the ones that may be named, if not
+    all. SelectionError says what is wrong."""
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise SelectionError(f"{text[:200]!r} is no criterion.", remedy=_HELP) from None
-    columns = COLUMNS.keys() | set(more_columns)
+    columns = set(only) or COLUMNS.keys() | set(more_columns)
     try:
         return _compiled(tree, columns)
     except RecursionError:

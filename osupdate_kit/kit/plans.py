@@ -18,7 +18,7 @@ from osupdate_kit.rollout.journey import Instrument, Member
 from osupdate_kit.rollout.plan import RolloutPlan, parse_actions
 from osupdate_kit.rollout.policy import DAY, HOUR
 from osupdate_kit.rollout.targets import Target
-from osupdate_kit.rollout.windows import Window
+from osupdate_kit.rollout.windows import window_of
 from osupdate_kit.views.status import count, moment
 
 
@@ -86,7 +86,7 @@ def plan_of(
         max_user_deferrals=max_user_deferrals,
         priority=_priority(priority),
         tries=tries,
-        window=_window(window),
+        window=window_of(window),
         time_zone=time_zone,
     )
 
@@ -133,16 +133,6 @@ def _deadline(text: str, now: int) -> int:
     if at is None or at.tzinfo is None:
         raise PlanError(f"{text!r} is no deadline.", remedy="Write 14d, 36h, or 2026-12-04T18:00+01:00.")
     return int((at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
-
-
-def _window(text: str) -> Window:
-    if not text:
-        return Window()
-    try:
-        opens, closes = (datetime.strptime(part.strip(), "%H:%M").time() for part in text.split("-"))
-    except ValueError:
-        raise PlanError(f"{text!r} is no window.", remedy="Write 20:00-05:00, in the devices' own time.") from None
-    return Window(opens=opens, closes=closes)
 
 
 def _priority(text: str) -> Priority | None:

@@ -107,7 +107,7 @@ class Judge:
     def __init__(self, plan: RolloutPlan) -> None:
         self._plan = plan
         self._known: dict[tuple[Platform, OSVersion], tuple[Barrier, ...]] = {}
-        self._needs_zone = plan.window.opens != plan.window.closes and not plan.time_zone
+        self._needs_zone = plan.by_the_clock and not plan.time_zone
 
     def verdict(self, device: Device) -> Verdict:
         """By command where nothing bars it. A device that only a declaration reaches is barred, and says so."""

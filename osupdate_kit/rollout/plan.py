@@ -6,7 +6,6 @@ Knows steps per platform, and the plan's YAML. Leaves the verdict on a device to
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -17,8 +16,9 @@ from osupdate_kit.protocol.commands import ScheduleOSUpdate, UpdateRequest
 from osupdate_kit.protocol.terms import InstallAction, Platform, Priority
 from osupdate_kit.rollout.policy import Steps
 from osupdate_kit.rollout.targets import Target
-from osupdate_kit.rollout.waves import Wave
-from osupdate_kit.rollout.windows import Window, zone_of
+from osupdate_kit.rollout.waves import Limits, Wave, check_waves, waves_of
+from osupdate_kit.rollout.windows import Blackout, Schedule, Window, zone_of
+from osupdate_kit.rollout.words import count, iso, micros, read
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML has been built with it
 _TWO_STEPS = (InstallAction.DOWNLOAD_ONLY, InstallAction.INSTALL_ASAP)
@@ -51,13 +51,18 @@ class RolloutPlan:
     max_user_deferrals: int | None = None
     priority: Priority | None = None
     tries: int = 3
-    window: Window = field(default_factory=Window)
+    window: Window = field(default_factory=Window)  # of steps that can install, and of all if there is no other
+    download_window: Window | None = None  # of steps that cannot install
+    blackouts: tuple[Blackout, ...] = ()
     waves: tuple[Wave, ...] = (Wave(),)
+    limits: Limits = field(default_factory=Limits)
+    slots_per_site: int = 0  # devices of one site that may be downloading at once; 0: no limit
     time_zone: str = (
         ""  # of devices that name none; empty: such a device is barred when the window is not the whole day
     )
     members: int = 0
     members_sha256: str = ""
+    schedule: Schedule = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for platform, actions in self.actions.items():
@@ -72,8 +77,18 @@ class RolloutPlan:
             raise PlanError("max_user_deferrals is negative.", remedy="Give 0 or more.")
         if self.tries < 1:
             raise PlanError(f"tries is {self.tries}.", remedy="Give 1 or more.")
+        if self.slots_per_site < 0:
+            raise PlanError("slots_per_site is negative.", remedy="Give 0 for no limit, or more.")
         if self.time_zone:
             zone_of(self.time_zone)
+        check_waves(self.waves)
+        object.__setattr__(self, "schedule", Schedule(self.window, self.download_window, self.blackouts))
+
+    @property
+    def by_the_clock(self) -> bool:
+        """Must one know a device's time zone to know when a step may be sent?"""
+        windows = (self.window, self.download_window or self.window)
+        return bool(self.blackouts) or not all(window.always for window in windows)
 
     def steps(self, platform: Platform) -> Steps:
         return Steps(actions=self.actions.get(platform, DEFAULT_ACTIONS[platform]), tries=self.tries)
@@ -101,7 +116,7 @@ class RolloutPlan:
         words: dict[str, Any] = {
             "name": self.name,
             "author": self.author,
-            "created_at": _iso(self.created_at),
+            "created_at": iso(self.created_at),
             "target": self.target.words(),
             "where": self.where,
             "actions": {platform.value: "+".join(actions) for platform, actions in self.actions.items()},
@@ -109,9 +124,13 @@ class RolloutPlan:
             "priority": self.priority.value if self.priority else None,
             "tries": self.tries,
             "window": self.window.words(),
+            "download_window": self.download_window.words() if self.download_window else None,
+            "blackouts": [one.words() for one in self.blackouts],
             "time_zone": self.time_zone,
-            "deadline_at": _iso(self.deadline_at),
-            "waves": [{"name": wave.name} for wave in self.waves],
+            "deadline_at": iso(self.deadline_at),
+            "waves": [wave.words() for wave in self.waves],
+            "limits": self.limits.words(),
+            "slots_per_site": self.slots_per_site,
             "members": {"count": self.members, "sha256": self.members_sha256},
         }
         return yaml.safe_dump(words, sort_keys=False, allow_unicode=True, width=100)
@@ -119,28 +138,22 @@ class RolloutPlan:
     @classmethod
     def from_yaml(cls, text: str) -> "RolloutPlan":
         """Raises PlanError, naming the key, for anything that is no plan."""
-        try:
-            words = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe one
-        except yaml.YAMLError as error:
-            raise PlanError(f"The plan is no YAML: {error}", remedy="Write it by `osupdate-kit plan create`.") from None
-        if not isinstance(words, dict):
-            raise PlanError("The plan is no mapping of keys.", remedy="Write it by `osupdate-kit plan create`.")
+        words = _loaded(text, "The plan")
         try:
             priority = words.get("priority")
             return cls(
                 name=str(words["name"]),
                 author=str(words["author"]),
-                created_at=_micros(words["created_at"]),
+                created_at=micros(words["created_at"]),
                 target=Target.from_words(words["target"]),
                 where=str(words.get("where", "")),
                 actions=parse_actions(f"{platform}={text}" for platform, text in words["actions"].items()),
                 max_user_deferrals=words.get("max_user_deferrals"),
                 priority=Priority(priority) if priority else None,
                 tries=int(words.get("tries", 3)),
-                window=Window.from_words(words.get("window") or {}),
+                **timing(words),
                 time_zone=str(words.get("time_zone") or ""),
-                deadline_at=_micros(words["deadline_at"]),
-                waves=tuple(Wave(name=str(wave["name"])) for wave in words.get("waves") or [{"name": "all"}]),
+                deadline_at=micros(words["deadline_at"]),
                 members=int(words["members"]["count"]),
                 members_sha256=str(words["members"]["sha256"]),
             )
@@ -150,6 +163,50 @@ class RolloutPlan:
             ) from None
         except (TypeError, ValueError, AttributeError, ProtocolError) as error:
             raise PlanError(f"The plan cannot be read: {error}", remedy="Correct the value, or plan anew.") from None
+
+
+_WRITE = "Write it as `osupdate-kit plan create` does."
+TIMING = ("window", "download_window", "blackouts", "waves", "limits", "slots_per_site")
+
+
+def timing(words: Mapping[str, Any]) -> dict[str, Any]:
+    """What a plan's words say of who goes when, as RolloutPlan takes it. PlanError, naming the key, for wrong ones."""
+    readers: dict[str, Any] = {
+        "window": Window.from_words,
+        "download_window": Window.from_words,
+        "blackouts": _blackouts,
+        "waves": waves_of,
+        "limits": Limits.from_words,
+        "slots_per_site": count,
+    }
+    return read({key: words[key] for key in TIMING if words.get(key)}, readers, "the plan")
+
+
+def timing_of(text: str) -> dict[str, Any]:
+    """The same from a YAML file that holds nothing else, as people write it. Raises PlanError."""
+    words = _loaded(text, "The file")
+    if unknown := words.keys() - set(TIMING):
+        raise PlanError(
+            f"The file has a key {str(min(unknown, key=str))[:100]!r}.", remedy=f"Keys: {', '.join(TIMING)}."
+        )
+    return timing(words)
+
+
+def _loaded(text: str, what: str) -> dict[Any, Any]:
+    try:
+        words = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe one
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-02-30 is a ValueError
+        raise PlanError(f"{what} is no YAML: {error}", remedy=_WRITE) from None
+    if not isinstance(words, dict):
+        raise PlanError(f"{what} is no mapping of keys.", remedy=_WRITE)
+    return words
+
+
+def _blackouts(words: object) -> tuple[Blackout, ...]:
+    """a list, one line for each: - {from: 2026-12-07, to: 2026-12-18, reason: exams}"""
+    if not isinstance(words, list):
+        raise TypeError(words)
+    return tuple(Blackout.from_words(one) for one in words)
 
 
 def parse_actions(texts: Any) -> dict[Platform, tuple[InstallAction, ...]]:
@@ -189,15 +246,3 @@ def _check_actions(platform: Platform, actions: tuple[InstallAction, ...]) -> No
             f"{'+'.join(actions) or 'nothing'} is no sequence of steps for {platform}.",
             remedy="Two steps: DownloadOnly+InstallASAP or Default+Default. One step: DownloadOnly, or any on macOS.",
         )
-
-
-def _iso(at: int) -> str:
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def _micros(text: object) -> int:
-    moment = text if isinstance(text, datetime) else datetime.fromisoformat(str(text))
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
