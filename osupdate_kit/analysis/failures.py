@@ -6,7 +6,7 @@ from ibis import _
 from osupdate_kit.analysis.scope import Scope
 from osupdate_kit.analysis.shown import lost
 from osupdate_kit.errors import AnalysisError
-from osupdate_kit.protocol.causes import FailureClass
+from osupdate_kit.protocol.causes import FailureClass, name_of
 
 DIMENSIONS = ("platform", "model", "os_version_start", "site", "ring", "wave", "time_zone")
 
@@ -14,13 +14,17 @@ DIMENSIONS = ("platform", "model", "os_version_start", "site", "ring", "wave", "
 def failures(scope: Scope) -> pd.DataFrame:
     """Failed and expired devices, each once, by its last cause; the most frequent first.
 
-    Columns `failure` (class; "" = none was reported), `text` (the device's own words, of causes that the kit has no
-    class for), `devices`, `together` (share of this cause and those before it, 0–1).
+    Columns `cause` (what is counted: the class; of an unlisted code, domain and code), `failure` (class; "" = none was
+    reported), `text` (the most frequent words of devices, of causes that the kit has no class for), `devices`,
+    `together` (share of this cause and those before it, 0–1).
     """
     unnamed = _.failure == FailureClass.UNKNOWN.value
     rows = scope.journey().filter(lost(scope)).mutate(text=unnamed.ifelse(_.failure_text, ""))
     frame = rows.group_by("failure", "text").agg(devices=_.count()).to_pandas()
-    frame = frame.sort_values(["devices", "failure", "text"], ascending=[False, True, True], ignore_index=True)
+    frame["cause"] = [name_of(failure, text) for failure, text in zip(frame["failure"], frame["text"], strict=True)]
+    frame = frame.sort_values(["devices", "text"], ascending=[False, True])
+    frame = frame.groupby(["cause", "failure"], as_index=False).agg(text=("text", "first"), devices=("devices", "sum"))
+    frame = frame.sort_values(["devices", "cause"], ascending=[False, True], ignore_index=True)
     frame["together"] = frame["devices"].cumsum() / frame["devices"].sum()
     return frame
 

@@ -346,7 +346,9 @@ def cancel(context: typer.Context, number: Rollout, why: Why = "", as_json: AsJs
 def retry(
     context: typer.Context,
     number: Rollout,
-    cause: Annotated[str, typer.Option(help="Only devices that failed by this cause, such as space; else all.")] = "",
+    cause: Annotated[
+        str, typer.Option(help="Only devices that failed by this cause: a class such as space, or a code.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Give failed devices their tries anew."""

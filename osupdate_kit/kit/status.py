@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from osupdate_kit.errors import RolloutError
 from osupdate_kit.kit.plans import barrier_words
-from osupdate_kit.protocol.causes import cause_of
+from osupdate_kit.protocol.causes import cause_of, name_of
 from osupdate_kit.rollout.journey import Armed
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import Cadences
@@ -74,7 +74,7 @@ class Over(NamedTuple):
 
     state: State
     why: str
-    cause: str  # class of its failure, where that is the end
+    cause: str  # what its failure is counted as, where that is the end
     remedy: str
     presumed: bool  # deferred, for all we can see
 
@@ -96,7 +96,8 @@ def look_over(
     state, why = shown(
         journey, Moment(now, rollout.status, rollout.started_at, rollout.deadline_at, gate, seen_at), cadences
     )
-    cause = journey.failure if state in (State.FAILED, State.EXPIRED) else ""
+    lost = state in (State.FAILED, State.EXPIRED)
+    cause = name_of(journey.failure, journey.failure_text) if lost else ""
     presumed = state is State.DEFERRED and not journey.deferrals_used
     return Over(state, why, cause, cause_of(cause).remedy if cause else "", presumed)
 
@@ -133,6 +134,7 @@ def _row(
         commands_sent=journey.commands_sent,
         updated_at=iso(journey.updated_at) if journey.updated_at else None,
         barrier=stored.barrier,
+        cause=over.cause,
     )
 
 

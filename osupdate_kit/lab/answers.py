@@ -92,6 +92,8 @@ class Answers:
             return Answer(status=CommandStatus.COMMAND_FORMAT_ERROR, keys={"ErrorChain": [_mdm_error(12008)]})
         if self._spec.shared_ipad and not self._presence.night(now) and self._random.random() < 0.5:
             raise Refusal(12077)
+        if self._spec.behaviour.fails_unlisted:
+            raise _Chain(_UNLISTED[self._spec.seed % len(_UNLISTED)])
         installing, results = self._updates.installing, []
         for item in updates or []:
             try:
@@ -252,6 +254,10 @@ _NO_UPDATE = (
         "ErrorCode": 3,
         "LocalizedDescription": "The software is up to date.",
     },
+)
+_UNLISTED = tuple(
+    {"ErrorDomain": "com.example.updates", "ErrorCode": 4711, "LocalizedDescription": words}
+    for words in ("The update was put aside.", "Die Aktualisierung wurde verschoben.")
 )
 
 

@@ -66,6 +66,7 @@ class Behaviour:
     installs_fail: int = 0  # tries that end in silence with the old version
     installs_refused: int = 0  # tries answered with 12062
     scans_fail: int = 0  # tries answered with 12050 (macOS)
+    fails_unlisted: bool = False  # answers ScheduleOSUpdate with a code of no list, in a language of its own
     disk_full: bool = False
     disk_full_hours: float = 0.0  # until somebody makes room; 0 = never
     battery_flat: bool = False

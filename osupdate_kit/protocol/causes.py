@@ -1,10 +1,11 @@
 """The one catalogue of causes: what words and codes mean, what to do, whether trying again helps, whose job it is.
 
-A word that is not listed here is shown as it came, and counted as `unknown`. Apple calls error codes informative: they
-may change. Sources: Apple's device-management schema; Apple's MDM Protocol Reference (2018) for MCMDMErrorDomain;
-openradar-mirror 19571, 19665 for "no update available".
+A code that is not listed here is shown as it came, and equal ones are counted together. Apple calls error codes
+informative: they may change. Sources: Apple's device-management schema; Apple's MDM Protocol Reference (2018) for
+MCMDMErrorDomain; openradar-mirror 19571, 19665 for "no update available".
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
@@ -188,12 +189,41 @@ CAUSES: Mapping[FailureClass, Cause] = {
 }
 
 
+# --- names: what failures are counted by ---
+
+LONGEST_NAME = 120
+_CODED = re.compile(r"\((\S+ -?\d+)\)\Z")
+
+
+def words_of_failure(text: str, domain: str, code: int | None) -> str:
+    """The device's words, with domain and code at their end; so they are kept."""
+    return f"{text} ({domain}{'' if code is None else f' {code}'})".lstrip() if domain else text
+
+
+def name_of(failure: str, words: str) -> str:
+    """What a failure is counted as: its class, or of an unlisted one domain and code, in whatever language it speaks.
+
+    Where there is no code, the words themselves. words: as `words_of_failure` puts them.
+    """
+    if failure != FailureClass.UNKNOWN:
+        return failure
+    coded = _CODED.search(words)
+    return " ".join((coded[1] if coded else words).split())[:LONGEST_NAME] or failure
+
+
+def class_of(name: str) -> FailureClass:
+    """The class that a name stands for."""
+    return FailureClass(name) if name in _CLASSES else FailureClass.UNKNOWN
+
+
 def cause_of(name: str) -> Cause:
-    """The cause of a class as stores hold it; a name that is not listed is shown as it is, as an unknown cause."""
-    try:
+    """The cause by its name; one that is not listed is shown as it is, as an unknown cause."""
+    if name in _CLASSES:
         return CAUSES[FailureClass(name)]
-    except ValueError:
-        return CAUSES[FailureClass.UNKNOWN]._replace(title=name, meaning=name)
+    return CAUSES[FailureClass.UNKNOWN]._replace(title=name, meaning=name)
+
+
+_CLASSES = frozenset(FailureClass)
 
 
 # --- who says it, and how ---

@@ -9,7 +9,7 @@ remaining, next), `items` (key, version, build), `offered` (product keys aimed a
 from datetime import datetime
 from typing import Any
 
-from osupdate_kit.protocol.causes import CAUSES, FailureClass, Retry
+from osupdate_kit.protocol.causes import CAUSES, FailureClass, Retry, words_of_failure
 from osupdate_kit.protocol.results import CommandResult, UpdateProgress, failure_of
 from osupdate_kit.protocol.terms import CommandStatus, InstallAction, RequestType, UpdateStatus
 from osupdate_kit.rollout.state import Facts, Version
@@ -25,8 +25,8 @@ def words_of(result: CommandResult, of: dict[str, Any], facts: Facts) -> dict[st
     words["answer"] = _answer(result, of)
     failure = failure_of(result)
     if failure and words["answer"] in _UNHAPPY and _tells_why(of):
-        code = f" ({failure.domain} {failure.code})" if failure.domain else ""
-        words["failure"] = [failure.failure_class.value, f"{failure.text}{code}"]
+        said = words_of_failure(failure.text, failure.domain, failure.code)
+        words["failure"] = [failure.failure_class.value, said]
         words["lasting"] = CAUSES[failure.failure_class].retry is Retry.NO
     if of["of"] == "step":
         _add_step(words, result, facts)

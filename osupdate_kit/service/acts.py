@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from osupdate_kit.errors import OSUpdateKitError, RolloutError
 from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.protocol.causes import name_of
 from osupdate_kit.rollout.events import EventKind
-from osupdate_kit.rollout.journey import RolloutStatus
+from osupdate_kit.rollout.journey import Journey, RolloutStatus
 from osupdate_kit.rollout.ports import Clock
 from osupdate_kit.rollout.state import Facts, State
 from osupdate_kit.service.loop import withdraw
@@ -85,11 +86,11 @@ class Actor:
         return len(rows)
 
     def _retry(self, tx: Transaction, rollout: StoredRollout, act: Act, now: int) -> int:
-        """Give the failed devices their tries anew; `detail` names a cause, "" means all of them."""
+        """Give the failed devices their tries anew; `detail` names a cause, as a class or as it is counted, "" all."""
         failed = [
             stored.journey.key
             for stored, _ in tx.journeys(rollout.id)
-            if stored.journey.state == State.FAILED and act.detail in ("", stored.journey.failure)
+            if stored.journey.state == State.FAILED and act.detail in _names(stored.journey)
         ]
         for start in range(0, len(failed), CHUNK):
             keys = failed[start : start + CHUNK]
@@ -101,6 +102,11 @@ class Actor:
             record(tx, self.plans, events)
             tx.set_due([(rollout.id, key, now) for key in keys])
         return len(failed)
+
+
+def _names(journey: Journey) -> tuple[str, ...]:
+    """By which of a retry's details it is meant."""
+    return "", journey.failure, name_of(journey.failure, journey.failure_text)
 
 
 _ACTS: Mapping[str, Callable[[Actor, Transaction, StoredRollout, Act, int], int]] = {

@@ -43,6 +43,7 @@ class DeviceStatus:
     commands_sent: int
     updated_at: str | None  # newest evidence, ISO 8601 UTC
     barrier: str = ""  # first reason that bars it, by its name
+    cause: str = ""  # why it failed or expired: the failure's class; where that is not known, domain and code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ class RolloutStatusView:
 
 
 def summary(devices: Iterable[DeviceStatus]) -> tuple[Counter[str], Counter[str], list[str], int]:
-    """Counts by state, by failure class, the armed, and how many there are: one pass, nothing kept."""
+    """Counts by state, by cause, the armed, and how many there are: one pass, nothing kept."""
     states: Counter[str] = Counter()
     failures: Counter[str] = Counter()
     armed: list[str] = []
@@ -107,8 +108,8 @@ def summary(devices: Iterable[DeviceStatus]) -> tuple[Counter[str], Counter[str]
     for device in devices:
         total += 1
         states[device.state] += 1
-        if device.failure_class and device.state in ("failed", "expired"):
-            failures[device.failure_class] += 1
+        if device.cause:
+            failures[device.cause] += 1
         if any(flag.startswith("armed") for flag in device.flags):
             armed.append(device.serial or device.udid)
     return states, failures, armed, total

@@ -171,7 +171,7 @@ def test_failures_are_those_of_the_status(lived: Lived, backend: ibis.BaseBacken
     status = lived.status(rollout)
     scope = lived.scope(backend, rollout)
     frame = failures(scope)
-    assert frame[frame["failure"] != ""].groupby("failure")["devices"].sum().to_dict() == status.failures
+    assert frame[frame["cause"] != ""].groupby("cause")["devices"].sum().to_dict() == status.failures
     assert list(frame["devices"]) == sorted(frame["devices"], reverse=True)
     if len(frame):
         assert frame["together"].iloc[-1] == pytest.approx(1)

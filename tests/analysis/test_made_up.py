@@ -20,6 +20,7 @@ from osupdate_kit.analysis.survival import kaplan_meier
 from osupdate_kit.analysis.versions import adoption
 from osupdate_kit.errors import AnalysisError
 from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.protocol.causes import name_of
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.journey import Journey, RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan
@@ -32,6 +33,8 @@ from tests.analysis.conftest import Bench
 
 START = 1_795_420_800_000_000  # Mon 23 Nov 2026, 08:00 UTC
 CADENCES = Cadences(silent_after_hours=10, stalled_after_hours=6.5)
+NONE = ("", "")
+UNLISTED = ("No. (com.example 7)", "Nein. (com.example 7)", "No. (com.example 8)", "no code")
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "")
 SLOW = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -54,7 +57,7 @@ class Row(NamedTuple):
     seen_later: int  # µs after the contact
     held: bool
     commands_sent: int
-    failure: str
+    failure: tuple[str, str]  # class and words
     version: str
 
 
@@ -70,7 +73,7 @@ rows = st.builds(
     seen_later=st.integers(0, 2 * HOUR),
     held=st.booleans(),
     commands_sent=st.integers(0, 2),
-    failure=st.sampled_from(["", "space", "unknown"]),
+    failure=st.sampled_from([NONE, ("space", "Voll"), *(("unknown", words) for words in UNLISTED)]),
     version=st.sampled_from(["", "18.6", "26.5"]),
 )
 walks = st.lists(st.tuples(st.integers(0, 30 * HOUR), st.sampled_from(list(State))), max_size=5)
@@ -96,7 +99,7 @@ def fill(bench: Bench, devices: list[Row], status: RolloutStatus, walked: list[A
                 "rollout": 1, "time_zone": row.zone, "wave": "all", "barrier": row.barrier, "state": state.value,
                 "instrument": "command", "regressed": False, "ready": row.ready, "os_version": row.version,
                 "os_version_start": "18.6", "deferrals_used": None, "deferrals_remaining": None,
-                "failure": row.failure, "failure_text": "code 7" if row.failure else "",
+                "failure": row.failure[0], "failure_text": row.failure[1],
                 "commands_sent": row.commands_sent, "progress_at": row.progress_at, "updated_at": row.contact_at,
                 "done_at": START * (state is State.DONE), "updated_seq": 1, "live": row.live, "due_at": None,
                 "admitted_at": START,
@@ -164,12 +167,11 @@ def test_what_time_adds_is_what_the_rule_says_of_each_device(
     assert dict(zip(frame["state"], frame["devices"], strict=True)) == Counter(seen)
     assert funnel(scope).groupby("state")["devices"].sum().to_dict() == Counter(seen)
     lost = Counter(
-        (row.failure, "code 7" if row.failure == "unknown" else "")
-        for row, state in zip(devices, seen, strict=True)
-        if state in ("failed", "expired")
+        name_of(*row.failure) for row, state in zip(devices, seen, strict=True) if state in ("failed", "expired")
     )
     causes = failures(scope)
-    assert dict(zip(zip(causes["failure"], causes["text"], strict=True), causes["devices"], strict=True)) == lost
+    assert dict(zip(causes["cause"], causes["devices"], strict=True)) == lost
+    assert {name_of(*pair) for pair in zip(causes["failure"], causes["text"], strict=True)} == set(lost)
     deferred = [row for row, state in zip(devices, seen, strict=True) if state == "deferred"]
     dated = next_installs(scope).dropna()
     assert dated["devices"].sum() == sum(row.progress_at > now for row in deferred)
@@ -179,7 +181,7 @@ def test_what_time_adds_is_what_the_rule_says_of_each_device(
 @given(data=st.data(), steps=st.integers(3, 40), span=st.integers(0, 40 * HOUR))
 def test_counts_over_time_are_the_states_of_each_device_then(bench: Bench, data: Any, steps: int, span: int) -> None:
     walked = data.draw(st.lists(walks, min_size=1, max_size=12))
-    blank = Row(State.HELD, "", False, True, "UTC", 0, START, 0, False, 0, "", "26.5")
+    blank = Row(State.HELD, "", False, True, "UTC", 0, START, 0, False, 0, NONE, "26.5")
     ends = [max(walk, key=lambda step: step[0])[1] if walk else State.HELD for walk in walked]
     fill(bench, [blank._replace(state=end) for end in ends], RolloutStatus.RUNNING, walked)
     frame = progress(scope_at(bench, START + span), steps=steps)
@@ -195,7 +197,7 @@ def test_counts_over_time_are_the_states_of_each_device_then(bench: Bench, data:
 
 
 def test_what_does_not_add_up_is_not_shown(bench: Bench) -> None:
-    blank = Row(State.HELD, "", False, True, "UTC", 0, START, 0, False, 0, "", "")
+    blank = Row(State.HELD, "", False, True, "UTC", 0, START, 0, False, 0, NONE, "")
     fill(bench, [blank] * 3, RolloutStatus.RUNNING)
     bench.connection.exec_driver_sql("UPDATE plans SET members = 4")
     bench.connection.commit()
@@ -205,7 +207,7 @@ def test_what_does_not_add_up_is_not_shown(bench: Bench) -> None:
 
 
 def test_what_only_the_newest_can_tell_is_refused_for_the_past(bench: Bench) -> None:
-    fill(bench, [Row(State.HELD, "", False, True, "UTC", 0, START, 0, False, 0, "", "")], RolloutStatus.RUNNING)
+    fill(bench, [Row(State.HELD, "", False, True, "UTC", 0, START, 0, False, 0, NONE, "")], RolloutStatus.RUNNING)
     past = Scope.of(bench.backend, 1, now=START + DAY, as_of=START + HOUR, cadences=CADENCES)
     for figure in (states_now, funnel, failures, next_installs, adoption):
         with pytest.raises(AnalysisError, match="as of now only"):
@@ -241,7 +243,9 @@ def test_the_survival_curve_is_that_of_statsmodels(times: list[tuple[int, bool]]
 
 def test_next_installs_are_told_in_the_time_of_the_device(bench: Bench) -> None:
     """18:40 UTC is 19:40 in Berlin and 00:10 in Kolkata, of the same night."""
-    blank = Row(State.DEFERRED, "", False, True, "UTC", START + 10 * HOUR + 40 * 60_000_000, START, 0, False, 0, "", "")
+    blank = Row(
+        State.DEFERRED, "", False, True, "UTC", START + 10 * HOUR + 40 * 60_000_000, START, 0, False, 0, NONE, ""
+    )
     fill(bench, [blank._replace(zone=zone) for zone in ZONES], RolloutStatus.RUNNING)
     cells: dict[tuple[str, int], int] = defaultdict(int)
     for night, hour, devices in next_installs(scope_at(bench, START + HOUR)).itertuples(index=False):

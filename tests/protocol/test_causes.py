@@ -1,18 +1,23 @@
 """The catalogue of causes is whole: every class is explained, every signal has a class, what is not listed stays."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from osupdate_kit.protocol.causes import (
     CAUSES,
     CODES,
     COMMAND_FAILURES,
     INSTALL_STATE_FAILURES,
+    LONGEST_NAME,
     SIGNALS,
     STATUS_FAILURES,
     Cause,
     FailureClass,
     Retry,
     cause_of,
+    name_of,
+    words_of_failure,
 )
 
 
@@ -47,3 +52,31 @@ def test_the_signals_are_all_that_is_known_and_each_once() -> None:
 def test_a_name_that_is_not_listed_is_shown_as_it_is(name: str) -> None:
     unknown = CAUSES[FailureClass.UNKNOWN]
     assert cause_of(name) == Cause(name, name, unknown.remedy, unknown.retry, unknown.owner)
+
+
+@pytest.mark.parametrize(
+    ("failure", "words", "name"),
+    [
+        ("space", "Zu wenig Platz (MCMDMErrorDomain 12054)", "space"),
+        ("refused", "command_error: no such device", "refused"),
+        ("unknown", "No. (com.example.su 17)", "com.example.su 17"),
+        ("unknown", "Nein (wirklich). (com.example.su 17)", "com.example.su 17"),
+        ("unknown", "(com.example.su -1)", "com.example.su -1"),
+        ("unknown", "No try is left.", "No try is left."),
+        ("unknown", "Said nothing (com.example.su)", "Said nothing (com.example.su)"),
+        ("unknown", "  two\n lines ", "two lines"),
+        ("unknown", "", "unknown"),
+        ("", "", ""),
+    ],
+)
+def test_a_failure_is_counted_by_its_class_or_by_its_unlisted_code(failure: str, words: str, name: str) -> None:
+    assert name_of(failure, words) == name
+
+
+@given(text=st.text(max_size=300), domain=st.text(max_size=40), code=st.none() | st.integers(-(2**31), 2**31))
+def test_one_code_has_one_name_in_every_language(text: str, domain: str, code: int | None) -> None:
+    words = words_of_failure(text, domain, code)
+    assert words.endswith(domain + ("" if code is None or not domain else f" {code}") + (")" if domain else ""))
+    assert len(name_of("unknown", words)) <= LONGEST_NAME
+    if domain and code is not None and not any(c.isspace() for c in domain):
+        assert name_of("unknown", words) == f"{domain} {code}"

@@ -65,6 +65,7 @@ def device(number: int) -> DeviceStatus:
         commands_sent=0 if barrier else 2,
         updated_at=iso(AT - number % 3_000 * MINUTE) if state != "barred" else None,
         barrier=barrier,
+        cause=cause,
     )
 
 

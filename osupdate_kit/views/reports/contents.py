@@ -212,12 +212,17 @@ def failures(report: Report) -> Table:
     total = report.count("failed", "expired")
     known = sum(cause.devices for cause in report.failures)
     without = f" {devices(total - known)} expired without a failure." if total > known else ""
+    cut = len(report.failures) > SHOWN
+    more = (
+        f" The {SHOWN} most frequent causes are shown; each device's stands in the Excel and CSV files." if cut else ""
+    )
     return Table(
         name="failures",
         title="Failures by cause",
-        what=f"The {devices(total)} that failed or expired, each once, by the newest failure.{without}",
+        what=f"The {devices(total)} that failed or expired, each once, by the newest failure.{without}{more}",
         columns=(Column("Cause", wide=True), _DEVICES, Column("What to do", wide=True), _OWNER, Column("Class")),
-        rows=tuple((c.meaning, c.devices, c.remedy, c.owner, c.name) for c in report.failures),
+        rows=tuple((c.meaning, c.devices, c.remedy, c.owner, c.name) for c in report.failures[:SHOWN]),
+        of=len(report.failures),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from osupdate_kit.errors import ReportError
-from osupdate_kit.protocol.causes import Owner, cause_of
+from osupdate_kit.protocol.causes import Owner, cause_of, class_of
 from osupdate_kit.rollout.eligibility import WORDS, Barrier
 from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.status import GROUPS, DeviceStatus, RolloutStatusView, count
@@ -104,9 +104,9 @@ def report_of(
         if state in exceptions:
             if len(exceptions[state]) < SHOWN:
                 exceptions[state].append(device)
-            if device.failure_class and state in ("failed", "expired"):
-                failures[device.failure_class] += 1
-                remedies.setdefault(device.failure_class, device.remedy)
+            if device.cause:
+                failures[device.cause] += 1
+                remedies.setdefault(device.cause, device.remedy)
         elif state in PUT_OFF:
             deferrals[state, device.deferrals_used, device.deferrals_remaining] += 1
         elif state == "barred":
@@ -151,7 +151,7 @@ def check_sum(states: Mapping[str, int], status: RolloutStatusView) -> None:
 
 def _failure(name: str, devices: int, remedy: str) -> Cause:
     cause = cause_of(name)
-    return Cause(name=name, meaning=cause.meaning, devices=devices, remedy=remedy, owner=cause.owner)
+    return Cause(name=class_of(name), meaning=cause.meaning, devices=devices, remedy=remedy, owner=cause.owner)
 
 
 def _barred(name: str, devices: int) -> Cause:

@@ -15,6 +15,7 @@ import traitlets
 
 from osupdate_kit.errors import OSUpdateKitError
 from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.protocol.causes import class_of
 from osupdate_kit.views.widgets.look import script, stylesheet
 from osupdate_kit.views.widgets.sections import device, is_over, sections, told_section
 from osupdate_kit.views.widgets.story import Told, story
@@ -217,7 +218,9 @@ class RolloutMonitor(anywidget.AnyWidget):
         self._wake.set()
 
     def _causes_to_retry(self) -> list[str]:
-        return [cause.cause for cause in self._watched.causes if cause.retry_helps] if self._watched else []
+        """By class: unlisted codes may be many."""
+        causes = self._watched.causes if self._watched else ()
+        return list(dict.fromkeys(class_of(cause.cause).value for cause in causes if cause.retry_helps))
 
     def _refuse(self, what: str, words: str) -> None:
         self._remark({"act": 0, "what": what, "detail": "", "outcome": words})

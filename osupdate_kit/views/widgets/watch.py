@@ -73,7 +73,7 @@ class DeviceLine:
     armed: str = ""  # on the server, on the device
     regressed: bool = False
     presumed: bool = False  # deferred, for all we can see
-    cause: str = ""  # class of the failure, where it failed or expired with one
+    cause: str = ""  # what its failure is counted as, where it failed or expired with one
     cause_text: str = ""  # the device's or the server's own words
     remedy: str = ""
     deferrals_used: int | None = None
