@@ -1,7 +1,8 @@
 """The device as its inventory last described it, and the key by which one server addresses it."""
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
@@ -17,8 +18,7 @@ class DeviceKey(NamedTuple):
         return f"{self.enrollment_id} on {self.server}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Struct, frozen=True, kw_only=True):
     """One enrolled device. None means that nobody has told us yet: unknown, never assumed."""
 
     key: DeviceKey
@@ -38,5 +38,5 @@ class Device:
     enrolled: bool = True  # False after CheckOut
     awaiting_configuration: bool = False
     last_seen_at: int = 0
-    attributes: dict[str, str] = field(default_factory=dict)  # further columns of the operator's own lists
-    told: dict[str, object] = field(default_factory=dict)  # what else it told of itself, by Apple's query names
+    attributes: dict[str, str] = {}  # further columns of the operator's own lists
+    told: dict[str, object] = {}  # what else it told of itself, by Apple's query names

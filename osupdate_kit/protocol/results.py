@@ -6,9 +6,10 @@ codes mean. Sources: Apple's device-management schema; openradar-mirror 19571, 1
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
+
+from msgspec import Struct
 
 from osupdate_kit.errors import ProtocolError
 from osupdate_kit.protocol.causes import CODES, COMMAND_FAILURES, STATUS_FAILURES, FailureClass
@@ -38,8 +39,7 @@ class UpdateResult(NamedTuple):
     errors: tuple[ErrorItem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AvailableUpdate:
+class AvailableUpdate(Struct, frozen=True, kw_only=True):
     """One item of AvailableOSUpdates. None: the device did not say."""
 
     product_key: str
@@ -65,8 +65,7 @@ class AvailableUpdate:
     supplemental_os_version_extra: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateProgress:
+class UpdateProgress(Struct, frozen=True, kw_only=True):
     """One item of OSUpdateStatus. None: the device did not say."""
 
     product_key: str
@@ -79,8 +78,7 @@ class UpdateProgress:
     past_notifications: tuple[datetime, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceReport:
+class DeviceReport(Struct, frozen=True, kw_only=True):
     """QueryResponses of DeviceInformation: the truth about a device. Empty or None: not answered."""
 
     udid: str
@@ -103,8 +101,7 @@ class DeviceReport:
     software_update_device_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecurityReport:
+class SecurityReport(Struct, frozen=True, kw_only=True):
     """What SecurityInfo says of the bootstrap token."""
 
     bootstrap_token_allowed_for_authentication: str  # "allowed", "disallowed" or "not supported"
@@ -112,8 +109,7 @@ class SecurityReport:
     bootstrap_token_required_for_kernel_extension_approval: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandResult:
+class CommandResult(Struct, frozen=True, kw_only=True):
     """One reply. None means that its key is missing, which is another thing than empty."""
 
     status: CommandStatus

@@ -5,8 +5,9 @@ one, and to `state.py` what events add up to.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct
 
 from osupdate_kit.fleet.devices import DeviceKey
 
@@ -31,8 +32,7 @@ class EventKind(StrEnum):
     CHECKED_OUT = "checked_out"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutEvent:
+class RolloutEvent(Struct, frozen=True, kw_only=True):
     """Immutable once stored. `digest` makes a repeat of the same evidence recognisable."""
 
     key: DeviceKey
@@ -44,5 +44,5 @@ class RolloutEvent:
     rollout: int = 0  # 0 = none
     outbox: int = 0  # the outbox row (one command or push to one device) that it speaks of; 0 = none
     command_uuid: str = ""
-    evidence: Mapping[str, object] = field(default_factory=dict)  # JSON values; keys by kind, see evidence.py
+    evidence: Mapping[str, object] = {}  # JSON values; keys by kind, see evidence.py
     seq: int = 0  # order of recording; 0 before it is stored

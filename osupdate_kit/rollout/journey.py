@@ -1,7 +1,8 @@
 """Journey: one row per rollout and device, the newest state and what stands beside it; and the member it belongs to."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from osupdate_kit.fleet.devices import DeviceKey
 
@@ -20,8 +21,7 @@ class Armed(StrEnum):
     ON_DEVICE = "on the device"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(Struct, frozen=True, kw_only=True):
     """One device of a plan, frozen with its verdict."""
 
     key: DeviceKey
@@ -40,8 +40,7 @@ class Member:
     reason: str = ""  # all reasons in words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Journey:
+class Journey(Struct, frozen=True, kw_only=True):
     """What the events of one device add up to in one rollout. Rebuilt exactly by replaying the events (I7)."""
 
     rollout: int
@@ -88,8 +87,7 @@ class OutboxKind(StrEnum):
     PUSH = "push"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxRow:
+class OutboxRow(Struct, frozen=True, kw_only=True):
     """One intention for one device: a command, or a push without one."""
 
     id: int = 0

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from msgspec import Struct
+
 
 class Clock(Protocol):
     """The one source of time. Locks and network time-outs use real time instead."""
@@ -26,8 +28,7 @@ class Topic(StrEnum):
     OTHER = "Other"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerEvent:
+class ServerEvent(Struct, frozen=True, kw_only=True):
     """One webhook event, redacted: nothing in it is a secret."""
 
     topic: Topic
@@ -37,7 +38,7 @@ class ServerEvent:
     enrollment_type: str = ""
     status: str = ""  # of a Connect: Idle, Acknowledged, …
     command_uuid: str = ""
-    fields: Mapping[str, object] = field(default_factory=dict)  # of the device's plist, by allow-list
+    fields: Mapping[str, object] = {}  # of the device's plist, by allow-list
 
 
 class Outcome(StrEnum):

@@ -1,7 +1,8 @@
 """The loop: what is the next step of each due device? Decisions become outbox rows; nothing goes on the wire here."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from osupdate_kit.errors import PlanError
 from osupdate_kit.fleet.devices import DeviceKey

@@ -7,8 +7,9 @@ to `rollout` what evidence means.
 import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from osupdate_kit.errors import PlanError
 from osupdate_kit.fleet.devices import DeviceKey

@@ -6,10 +6,11 @@ The effect of an inbox row and its removal are one transaction, so a killed work
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from osupdate_kit.errors import OSUpdateKitError, ProtocolError
 from osupdate_kit.fleet.devices import Device, DeviceKey
@@ -39,8 +40,7 @@ _CHECKINS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """One inbox row, parsed; `result` only where a device reports on a command."""
 
     row: InboxRow

@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Select, Text, and_, bindparam, func, insert, literal_column, select, update
 from sqlalchemy.dialects import postgresql
 

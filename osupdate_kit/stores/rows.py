@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.protocol.terms import Platform
@@ -26,8 +27,7 @@ from osupdate_kit.rollout.journey import (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InboxRow:
+class InboxRow(Struct, frozen=True, kw_only=True):
     """One acknowledged webhook body, or one receipt of the sender, not worked in yet."""
 
     id: int = 0
@@ -37,8 +37,7 @@ class InboxRow:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredDevice:
+class StoredDevice(Struct, frozen=True, kw_only=True):
     """A device, and what its events add up to."""
 
     device: Device
@@ -72,8 +71,7 @@ class StoredRollout:
     resumed_at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredJourney:
+class StoredJourney(Struct, frozen=True, kw_only=True):
     """A journey, with what the plan froze about the device, and when it is looked at next."""
 
     journey: Journey
@@ -99,8 +97,7 @@ class StoredJourney:
         return bool(self.barrier)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
+class Transition(Struct, frozen=True, kw_only=True):
     """One signed change: at `at`, one device more (+1) or less (−1) in `state`; known after event `known_seq`."""
 
     rollout: int

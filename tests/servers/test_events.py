@@ -5,7 +5,6 @@ import json
 import plistlib
 from base64 import b64encode
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from msgspec.structs import replace
 
 from osupdate_kit.errors import ProtocolError, WebhookError
 from osupdate_kit.protocol.commands import DEFAULT_QUERIES

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from osupdate_kit.protocol.commands import encode_request
 from osupdate_kit.rollout.events import EventKind, RolloutEvent

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from msgspec import structs
 from sqlalchemy import text
 
 from osupdate_kit.errors import OSUpdateKitError, RolloutError, StoreError
@@ -241,7 +242,7 @@ class Simulation:
         if self.story.census:
             return bare
         known = OSVersion.parse(spec.os_version)
-        return replace(bare, platform=spec.platform, os_version=known, supervised=True, serial=spec.serial)
+        return structs.replace(bare, platform=spec.platform, os_version=known, supervised=True, serial=spec.serial)
 
     def _begin(self) -> None:
         """Start the rollout; and the one whose plan will be broken, with one device of its own."""

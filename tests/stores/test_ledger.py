@@ -1,10 +1,10 @@
 """The ledger keeps what it is told, on every database alike."""
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import select, update
 
 from osupdate_kit.errors import PlanError, RolloutError

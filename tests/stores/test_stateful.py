@@ -1,10 +1,9 @@
 """Inbox and outbox under any order of acts, failing ones too: nothing is lost, and nothing is there twice."""
 
-from dataclasses import replace
-
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from msgspec.structs import replace
 
 from osupdate_kit.rollout.journey import OutboxRow, OutboxStatus
 from osupdate_kit.stores.ledger import Ledger

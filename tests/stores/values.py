@@ -1,7 +1,8 @@
 """Devices, events and rows as the tests need them."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.protocol.terms import Platform
