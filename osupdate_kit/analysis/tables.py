@@ -201,7 +201,10 @@ _ALL = (
             _number("updated_seq", "events.seq that it was last read off after; 0: as it began"),
             _flag("live", "in this rollout now; at most one row per device"),
             _time("due_at", "when it is looked at next; NULL: when something happens", nullable=True),
-            _time("admitted_at", "since when its wave, its pace and its site's slots let it begin; 0: not yet"),
+            _time(
+                "admitted_at",
+                "since when it may begin, by its wave, its pace and its site's slots; 0: not yet, less: its place lapsed then",
+            ),
         ),
     ),
     Table(
@@ -230,7 +233,9 @@ _ALL = (
             _text("dimension", "model, os_version_start, site, platform, wave; empty: the whole rollout"),
             _text("value", "which one of them"),
             _time("at", "since when"),
-            _text("reason", "the figures"),
+            _text("reason", "the figures, in words"),
+            _number("begun", "devices of it that had begun when it was halted, or lifted: it is judged from there on"),
+            _number("failed", "those of them that had failed"),
             _time("lifted_at", "0: it stands"),
             _text("lifted_by", "who lifted it"),
         ),

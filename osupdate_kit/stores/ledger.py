@@ -26,6 +26,7 @@ from osupdate_kit.stores.connect import (
 )
 from osupdate_kit.stores.evidence import Evidence
 from osupdate_kit.stores.fleet import Fleet
+from osupdate_kit.stores.gates import Gates, Halt, Place, StoredWave
 from osupdate_kit.stores.locks import WRITER, AdvisoryLock, FileLock, MemoryLock, ServiceLock
 from osupdate_kit.stores.office import Office
 from osupdate_kit.stores.outbox import Outbox
@@ -43,12 +44,12 @@ from osupdate_kit.stores.rows import (
 )  # fmt: skip
 
 __all__ = [
-    "Act", "Audit", "Hold", "InboxRow", "Ledger", "ServiceLock", "StoredDevice", "StoredJourney", "StoredPlan",
-    "StoredRollout", "Transaction", "Transition",
+    "Act", "Audit", "Halt", "Hold", "InboxRow", "Ledger", "Place", "ServiceLock", "StoredDevice", "StoredJourney",
+    "StoredPlan", "StoredRollout", "StoredWave", "Transaction", "Transition",
 ]  # fmt: skip
 
 
-class Transaction(Evidence, Fleet, Outbox, Rollouts, Office):
+class Transaction(Evidence, Fleet, Outbox, Rollouts, Gates, Office):
     """All that is done inside `Ledger.read()` or `Ledger.write()`; of no use after it."""
 
 

@@ -165,7 +165,7 @@ rollouts = Table(
 _OPEN = text("over_at = 0")
 _LIVE = text("live")
 _DUE = text("due_at IS NOT NULL")
-_WAITS = text("live AND admitted_at = 0")
+_WAITS = text("live AND admitted_at <= 0")
 
 journey = Table(
     "journey",
@@ -208,7 +208,15 @@ journey = Table(
     Index("ix_journey_device", "server", "enrollment_id"),
     Index("uq_journey_live", "server", "enrollment_id", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("ix_journey_due", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
-    Index("ix_journey_waits", "rollout", "wave", "enrollment_id", sqlite_where=_WAITS, postgresql_where=_WAITS),
+    Index(
+        "ix_journey_waits",
+        "rollout",
+        "wave",
+        "admitted_at",
+        "enrollment_id",
+        sqlite_where=_WAITS,
+        postgresql_where=_WAITS,
+    ),
 )
 
 transitions = Table(
@@ -257,6 +265,8 @@ halts = Table(
     _text("value"),
     _number("at"),
     _text("reason"),
+    _number("begun"),
+    _number("failed"),
     _number("lifted_at"),
     _text("lifted_by"),
     Index("ix_halts_rollout", "rollout"),

@@ -236,7 +236,10 @@ def upgrade() -> None:
     op.create_index("ix_journey_device", "journey", ["server", "enrollment_id"])
     op.create_index("ix_journey_due", "journey", ["due_at"], **_where("due_at IS NOT NULL"))
     op.create_index(
-        "ix_journey_waits", "journey", ["rollout", "wave", "enrollment_id"], **_where("live AND admitted_at = 0")
+        "ix_journey_waits",
+        "journey",
+        ["rollout", "wave", "admitted_at", "enrollment_id"],
+        **_where("live AND admitted_at <= 0"),
     )
     op.create_index("uq_journey_live", "journey", ["server", "enrollment_id"], unique=True, **_where("live"))
     op.create_table(
@@ -269,7 +272,7 @@ def upgrade() -> None:
         *_columns(sa.Text, "dimension", "value"),
         *_columns(sa.BigInteger, "at"),
         *_columns(sa.Text, "reason"),
-        *_columns(sa.BigInteger, "lifted_at"),
+        *_columns(sa.BigInteger, "begun", "failed", "lifted_at"),
         *_columns(sa.Text, "lifted_by"),
         sa.PrimaryKeyConstraint("id", name="pk_halts"),
         sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_halts_rollout"),

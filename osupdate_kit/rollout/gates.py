@@ -1,0 +1,164 @@
+"""Gates: may a wave open, how many may begin, has a slice to stop? By figures alone.
+
+Knows the sequential test and its error, and what an opening waits for. Leaves where the figures come from, and what a
+halt does, to the service.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from math import log
+from typing import NamedTuple
+
+from osupdate_kit.rollout.policy import HOUR
+from osupdate_kit.rollout.state import ENDS, State
+from osupdate_kit.rollout.waves import Limits, Opening
+
+BEFORE = frozenset({State.BARRED, State.HELD, State.KNOCKING, State.LISTING})  # nothing has been sent that counts
+LOADS = BEFORE | {State.QUEUED, State.NOT_NOW, State.DOWNLOADING, State.SCHEDULED}  # its download may be under way
+MISSED = frozenset({State.FAILED, State.EXPIRED})
+
+# --- Has a slice to stop? -----------------------------------------------------------------------------------------
+
+
+class Slice(NamedTuple):
+    """Devices with one value in one column of the journey; no dimension: all of the rollout."""
+
+    dimension: str = ""
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.dimension} {self.value or 'unknown'}" if self.dimension else "all devices"
+
+
+class Count(NamedTuple):
+    """Devices that have begun, and those of them that have failed."""
+
+    begun: int = 0
+    failed: int = 0
+
+    def plus(self, other: "Count") -> "Count":
+        return Count(self.begun + other.begun, self.failed + other.failed)
+
+    def minus(self, other: "Count") -> "Count":
+        return Count(max(0, self.begun - other.begun), max(0, self.failed - other.failed))
+
+
+class Finding(NamedTuple):
+    """A slice that has to stop, and the figures that say so."""
+
+    part: Slice
+    figures: Count
+
+    def __str__(self) -> str:
+        failed, begun = self.figures.failed, self.figures.begun
+        share = failed / begun if begun else 0.0
+        return f"{failed:,} of the {begun:,} devices that began have failed ({share:.0%}), {self.part}"
+
+
+Cell = tuple[str, ...]  # the values of the columns that are judged, in their order
+
+
+def counts_of(cells: Mapping[Cell, Count], by: Sequence[str], stopped: frozenset[Slice]) -> dict[Slice, Count]:
+    """Figures by slice, and those of all, without the devices of slices that stand still already."""
+    found: dict[Slice, Count] = defaultdict(Count)
+    for cell, count in cells.items():
+        slices = [Slice(), *map(Slice, by, cell)]
+        if stopped.isdisjoint(slices):
+            for part in slices:
+                found[part] = found[part].plus(count)
+    return found
+
+
+def evidence(count: Count, limits: Limits) -> float:
+    """How much likelier these figures are with a bad release than with a good one, as a logarithm.
+
+    Whoever has begun and not failed counts as well, although its answer may be out: failures tend to show sooner than
+    successes, and a test on those alone that have answered would stop good releases.
+    """
+    bad, good = limits.failure_share, limits.healthy_share
+    return count.failed * log(bad / good) + (count.begun - count.failed) * log((1 - bad) / (1 - good))
+
+
+def enough(limits: Limits, slices: int) -> float:
+    """Evidence that stops a slice. A good one reaches it, ever, with a probability of false_halt / slices at most.
+
+    The likelihood ratio is a martingale where the release is good, so that looking at it all the time costs nothing
+    (Ville's inequality); with several slices each gets its part of the allowed error.
+    """
+    return log(max(1, slices) / limits.false_halt)
+
+
+def bad_slices(
+    cells: Mapping[Cell, Count],
+    limits: Limits,
+    *,
+    stopped: Iterable[Slice] = (),
+    forgiven: Mapping[Slice, Count] | None = None,
+) -> list[Finding]:
+    """Slices that have to stop, the clearest first; each is judged without the devices of those before it.
+
+    stopped: slices that stand still already. forgiven: figures of a slice when a person let it go on.
+    """
+    if not limits.failure_share:
+        return []
+    found: list[Finding] = []
+    still = set(stopped)
+    line = enough(limits, len(counts_of(cells, limits.by, frozenset())))
+    while Slice() not in still:
+        counts = counts_of(cells, limits.by, frozenset(still))
+        judged = {part: count.minus((forgiven or {}).get(part, Count())) for part, count in counts.items()}
+        worst = max(judged, key=lambda part: (evidence(judged[part], limits), part.dimension), default=None)
+        if worst is None or evidence(judged[worst], limits) < line:
+            break
+        found.append(Finding(worst, judged[worst]))
+        still.add(worst)
+    return found
+
+
+# --- May a wave open? ---------------------------------------------------------------------------------------------
+
+
+class Progress(NamedTuple):
+    """Where a wave stands: its devices, barred ones apart; `reached_at`: when the share asked for was done, 0 = not."""
+
+    devices: int = 0
+    done: int = 0
+    ended: int = 0
+    reached_at: int = 0
+
+
+def waits_for(opening: Opening, now: int, before: Progress | None, *, stopped: bool, allowed: bool) -> str:
+    """What a wave waits for, in words; empty: it opens now.
+
+    before: the wave before it. stopped: something stands still by its figures. allowed: a person said that it opens.
+    """
+    if allowed:
+        return ""
+    if opening.at > now:
+        return "its time has not come"
+    if before is not None and opening.follows:
+        if stopped:
+            return "a person to lift what was halted"
+        if not before.reached_at:
+            share = before.done / before.devices if before.devices else 1.0
+            done = f"{before.done:,} of {before.devices:,} are done in the wave before it ({share:.0%})"
+            asked = f"{opening.done_share:.0%} are asked for"
+            over = ": all have ended, a person may open it" if before.ended == before.devices else ""
+            return f"{done}, {asked}{over}"
+        if now < before.reached_at + opening.soak_hours * HOUR:
+            left = before.reached_at + opening.soak_hours * HOUR - now
+            return f"the wave before it to soak, {left / HOUR:.0f} more hours"
+    return "a person to open it" if opening.by_hand else ""
+
+
+# --- How many may begin? ------------------------------------------------------------------------------------------
+
+
+def next_pace(pace: int, done_since: int, *, healthy: bool) -> int:
+    """Twice as many once as many as the pace are done since it last changed; never while something stands still."""
+    return 2 * pace if pace and healthy and done_since >= pace else pace
+
+
+def is_under_way(state: str) -> bool:
+    """Does an admitted device in this state take a place?"""
+    return state not in ENDS
