@@ -21,6 +21,7 @@ from benchmarks.measure import Line, compared, cpu_of, wall_of
 from osupdate_kit.analysis.deferrals import deferrals, next_installs
 from osupdate_kit.analysis.failures import failures, failures_by
 from osupdate_kit.analysis.funnel import funnel
+from osupdate_kit.analysis.needs import needs
 from osupdate_kit.analysis.progress import progress
 from osupdate_kit.analysis.scope import Scope
 from osupdate_kit.analysis.shown import states_now
@@ -50,6 +51,7 @@ FIGURES: dict[str, Callable[[Scope], Any]] = {
     "deferrals": deferrals,
     "next installs": next_installs,
     "failures": failures,
+    "needs": needs,
     "failures by model": lambda scope: failures_by(scope, "model"),
     "time to update": time_to_update,
 }

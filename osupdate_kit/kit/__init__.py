@@ -16,6 +16,7 @@ from osupdate_kit.kit import status as _status
 from osupdate_kit.kit.plans import Draft, draft, plan_of
 from osupdate_kit.kit.rollouts import Rollout
 from osupdate_kit.kit.servers import Servers
+from osupdate_kit.kit.today import SINCE, Today, today
 from osupdate_kit.lab.server import SIMULATED
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from osupdate_kit.views.widgets import Confirm, PlanBuilder
     from osupdate_kit.views.widgets import Draft as Shown
 
-__all__ = ["Draft", "Kit", "Rollout", "Sync"]
+__all__ = ["Draft", "Kit", "Rollout", "Sync", "Today"]
 
 CHUNK = 5_000
 T = TypeVar("T")
@@ -295,6 +296,10 @@ class Kit:
     def status(self, rollout: int, *, keep: Callable[[DeviceStatus], bool] = lambda device: True) -> RolloutStatusView:
         """Everything about a rollout as of now. `keep`: which devices to list; all are counted."""
         return Rollout(self, rollout).status(keep=keep)
+
+    def today(self, since: str = SINCE) -> Today:
+        """What came to an end since (`24h`, `7d`, `2026-11-24`), and what needs a person now, over all rollouts."""
+        return today(self, since)
 
     # --- widgets ---
 

@@ -236,3 +236,20 @@ def test_the_deadline_passes_and_waiting_ends(place: Place) -> None:
     assert waiting.rollout(rollout.id).finished
     assert waiting.status(rollout.id).states == {"expired": 1, "barred": 2}
     kit.close()
+
+
+def test_today_says_what_ended_and_what_needs_a_person(place: Place) -> None:
+    assert place.run("today").stdout.strip() == "No rollout has begun yet. Plan one, and confirm it."
+    planned(place, "--deadline", "1h")
+    place.run("rollout", "start", "plan.yaml", "--yes")
+    told = place.json("today")
+    assert [need["kind"] for need in told["needs"]] == ["service"]
+    assert [(one["rollout"], one["began"], one["done"]) for one in told["ended"]] == [(1, True, 0)]
+    shown = place.run("today", "--since", "2026-01-01").stdout
+    assert "No service works on this store" in shown
+    assert "MDM team" in shown
+    assert "is still to come" in place.run("today", "--since", "2999-01-01", exits=2).stderr
+    kit = place.kit()
+    late = Kit(kit.ledger, kit.servers, RunningClock(start_at=kit.clock.now() + DAY), kit.cadences)
+    assert late.today().sites == {"North": {"expired": 1}}
+    kit.close()

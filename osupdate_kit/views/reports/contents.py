@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
+from osupdate_kit.rollout.needs import need_of
 from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.charts.words import FEW, devices, label, share
 from osupdate_kit.views.reports.value import PUT_OFF, SHOWN, Cause, Report
@@ -191,9 +192,9 @@ def blocks(report: Report) -> Table:
     why = {
         "failed": (_causes(report.failures), _owners(report.failures)),
         "expired": ("The deadline passed before they came to an end", "MDM team"),
-        "silent": ("No contact for longer than the policy allows", "site IT"),
-        "stalled": ("In contact, but no step further for longer than the policy allows", "MDM team"),
-        "unknown": ("Checked out, enrolled elsewhere, or with contradicting evidence", "MDM team"),
+        "silent": _need("silent"),
+        "stalled": _need("stalled"),
+        "unknown": _need("unknown"),
         "barred": (_causes(report.barred), _owners(report.barred)),
         "notified": ("The plan only notifies: a person must install", "the device's user"),
         "downloaded_end": ("The plan only downloads on these", "MDM team"),
@@ -206,6 +207,11 @@ def blocks(report: Report) -> Table:
         columns=(_STATE, _DEVICES, Column("Why", wide=True), _OWNER),
         rows=rows,
     )
+
+
+def _need(state: str) -> tuple[str, str]:
+    need = need_of(state)
+    return need.meaning.rstrip("."), need.owner.value
 
 
 def failures(report: Report) -> Table:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from osupdate_kit.fleet.devices import DeviceKey
-from osupdate_kit.protocol.causes import FailureClass, Retry, cause_of
+from osupdate_kit.protocol.causes import Retry, cause_of
 from osupdate_kit.protocol.terms import InstallAction, Platform
+from osupdate_kit.rollout.needs import cause_name
 from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.status import GROUPS
 
@@ -163,7 +164,7 @@ class Watched:
 
 
 def line_cause(line: DeviceLine) -> str:
-    return line.cause or (FailureClass.DEADLINE if line.state == "expired" else FailureClass.UNKNOWN).value
+    return cause_name(line.state, line.cause)
 
 
 def retry_helps(cause: str) -> bool:
