@@ -240,7 +240,8 @@ class Kit:
             if stored is None:
                 raise _not_ours()
             _check_members(tx, stored.id)
-            number = tx.start_rollout(stored.id, now=now, deadline_at=policy.deadline_at, by=self.who)
+            waves = [(wave.name, wave.pace) for wave in policy.waves] if policy.admits else []
+            number = tx.start_rollout(stored.id, now=now, deadline_at=policy.deadline_at, by=self.who, waves=waves)
             tx.audit(at=now, who=self.who, what="start", rollout=number, count=policy.members, detail=policy.name)
         return Rollout(self, number)
 

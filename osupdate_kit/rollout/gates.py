@@ -48,11 +48,13 @@ class Finding(NamedTuple):
 
     part: Slice
     figures: Count
+    silent: bool = False  # they have not failed: they say nothing any more
 
     def __str__(self) -> str:
         failed, begun = self.figures.failed, self.figures.begun
         share = failed / begun if begun else 0.0
-        return f"{failed:,} of the {begun:,} devices that began have failed ({share:.0%}), {self.part}"
+        what = "are silent" if self.silent else "have failed"
+        return f"{failed:,} of the {begun:,} devices that began {what} ({share:.0%}): {self.part}"
 
 
 Cell = tuple[str, ...]  # the values of the columns that are judged, in their order

@@ -16,7 +16,7 @@ from osupdate_kit.protocol.commands import ScheduleOSUpdate, UpdateRequest
 from osupdate_kit.protocol.terms import InstallAction, Platform, Priority
 from osupdate_kit.rollout.policy import Steps
 from osupdate_kit.rollout.targets import Target
-from osupdate_kit.rollout.waves import Limits, Wave, check_waves, waves_of
+from osupdate_kit.rollout.waves import Limits, Opening, Wave, check_waves, waves_of
 from osupdate_kit.rollout.windows import Blackout, Schedule, Window, zone_of
 from osupdate_kit.rollout.words import count, iso, micros, read
 
@@ -89,6 +89,12 @@ class RolloutPlan:
         """Must one know a device's time zone to know when a step may be sent?"""
         windows = (self.window, self.download_window or self.window)
         return bool(self.blackouts) or not all(window.always for window in windows)
+
+    @property
+    def admits(self) -> bool:
+        """Are devices let in one after the other: by waves, by pace, by slots? Else all may begin at once."""
+        first = self.waves[0]
+        return len(self.waves) > 1 or bool(first.pace or self.slots_per_site) or first.opens != Opening()
 
     def steps(self, platform: Platform) -> Steps:
         return Steps(actions=self.actions.get(platform, DEFAULT_ACTIONS[platform]), tries=self.tries)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from osupdate_kit.errors import OSUpdateKitError, RolloutError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.causes import name_of
@@ -24,6 +26,9 @@ _FROM: Mapping[str, tuple[RolloutStatus, ...]] = {
     "cancel": (RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED),
     "abandon": tuple(RolloutStatus),
     "retry": (RolloutStatus.RUNNING, RolloutStatus.PAUSED),
+    "open": (RolloutStatus.RUNNING, RolloutStatus.PAUSED),
+    "lift": (RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED),
+    "extend": (RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED),
 }
 _TO = {
     "pause": RolloutStatus.PAUSED,
@@ -69,6 +74,9 @@ class Actor:
         else:
             tx.set_rollout(rollout.id, status, now=now, reason=act.detail or f"by {act.who}")
         if status is RolloutStatus.RUNNING:
+            for halt in tx.halts(rollout.id):
+                if not halt.dimension:
+                    tx.lift_halt(halt.id, at=now, by=act.who)
             tx.make_due(rollout.id, now)
             return 0
         return withdraw(tx, self.plans, rollout.id, now)
@@ -103,6 +111,42 @@ class Actor:
             tx.set_due([(rollout.id, key, now) for key in keys])
         return len(failed)
 
+    def _open(self, tx: Transaction, rollout: StoredRollout, act: Act, now: int) -> int:
+        """Let a wave begin whatever it waits for; `detail` names it. The gatekeeper opens it."""
+        waves = tx.waves(rollout.id)
+        wave = next((wave for wave in waves if wave.name == act.detail), None)
+        if wave is None or wave.opened_at:
+            waiting = ", ".join(wave.name for wave in waves if not wave.opened_at) or "none"
+            raise RolloutError(f"No wave {act.detail!r} waits in rollout {rollout.id}.", remedy=f"Waiting: {waiting}.")
+        tx.save_wave(rollout.id, structs.replace(wave, who=act.who, waits_for="", changed_at=now))
+        return 0
+
+    def _lift(self, tx: Transaction, rollout: StoredRollout, act: Act, now: int) -> int:
+        """Let slices go on that were halted by their figures; `detail` is a halt's number, "" means all of them."""
+        halts = [halt for halt in tx.halts(rollout.id) if act.detail in ("", str(halt.id))]
+        if not halts:
+            raise RolloutError(
+                f"Nothing that is called {act.detail!r} stands halted in rollout {rollout.id}.",
+                remedy="`osupdate-kit rollout status` shows what is halted.",
+            )
+        for halt in halts:
+            tx.lift_halt(halt.id, at=now, by=act.who)
+            if not halt.dimension and rollout.status is RolloutStatus.HALTED:
+                tx.set_rollout(rollout.id, RolloutStatus.RUNNING, now=now, reason=f"lifted by {act.who}")
+        tx.make_due(rollout.id, now)
+        return len(halts)
+
+    def _extend(self, tx: Transaction, rollout: StoredRollout, act: Act, now: int) -> int:
+        """A later deadline, in microseconds UTC."""
+        deadline_at = int(act.detail)
+        if deadline_at <= max(now, rollout.deadline_at):
+            raise RolloutError(
+                f"The deadline of rollout {rollout.id} can only be put off.", remedy="Give a later moment, or cancel."
+            )
+        tx.extend_rollout(rollout.id, deadline_at)
+        tx.make_due(rollout.id, now)
+        return 0
+
 
 def _names(journey: Journey) -> tuple[str, ...]:
     """By which of a retry's details it is meant."""
@@ -113,6 +157,9 @@ _ACTS: Mapping[str, Callable[[Actor, Transaction, StoredRollout, Act, int], int]
     **dict.fromkeys(_TO, Actor._change),
     "abandon": Actor._abandon,
     "retry": Actor._retry,
+    "open": Actor._open,
+    "lift": Actor._lift,
+    "extend": Actor._extend,
 }
 
 

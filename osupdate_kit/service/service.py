@@ -15,6 +15,7 @@ from osupdate_kit.rollout.policy import Cadences
 from osupdate_kit.rollout.ports import Clock, CommandServer
 from osupdate_kit.service.acts import Actor
 from osupdate_kit.service.census import Census
+from osupdate_kit.service.gates import Gatekeeper
 from osupdate_kit.service.keeping import Keeper
 from osupdate_kit.service.loop import Loop
 from osupdate_kit.service.record import Plans
@@ -34,6 +35,7 @@ class Turns:
 
     worker: Worker
     actor: Actor
+    gates: Gatekeeper
     loop: Loop
     census: Census
     keeper: Keeper
@@ -47,16 +49,23 @@ class Turns:
         return cls(
             Worker(ledger, clock, plans),
             Actor(ledger, clock, plans),
+            Gatekeeper(ledger, clock, cadences, plans),
             Loop(ledger, clock, cadences, plans, limit=limit),
             Census(ledger, clock),
             Keeper(ledger, clock),
             {server.name: Sender(ledger, server, clock, plans) for server in servers},
         )
 
+    def decide(self) -> int:
+        """What one thread does in turn, so that a halt stands before the next step is decided on (I8)."""
+        done = self.actor.turn() + self.gates.turn() + self.loop.turn()
+        return done + self.census.turn() + self.keeper.turn()
+
     def all_once(self) -> bool:
         """Each once, in the order in which news travels; False when nobody had anything to do."""
         busy = bool(self.worker.turn())
         busy = bool(self.actor.turn()) or busy
+        busy = bool(self.gates.turn()) or busy
         busy = bool(self.loop.turn()) or busy
         busy = bool(self.census.turn()) or busy
         busy = bool(self.keeper.turn()) or busy
@@ -77,7 +86,7 @@ class Service:
         turns = self.turns
         jobs: dict[str, Callable[[], object]] = {
             "worker": turns.worker.turn,
-            "loop": lambda: turns.actor.turn() + turns.loop.turn() + turns.census.turn() + turns.keeper.turn(),
+            "loop": turns.decide,
             **{f"sender {name}": sender.turn for name, sender in turns.senders.items()},
         }
         for name, turn in jobs.items():

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, liter
 
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.rollout.state import ENDS
-from osupdate_kit.stores.rows import plain
+from osupdate_kit.stores.rows import StoredJourney, plain
 from osupdate_kit.stores.schema import devices, halts, journey, transitions, waves
 from osupdate_kit.stores.statements import CHUNK, EMPTY, ZERO, Session, Statement, at_most, last_id
 
@@ -38,9 +38,18 @@ class Halt(Struct, frozen=True, kw_only=True):
     lifted_at: int = 0
     lifted_by: str = ""
 
+    def keeps(self, journey: StoredJourney) -> bool:
+        """Is this device of the slice?"""
+        return not self.dimension or getattr(journey, self.dimension) == self.value
+
     @property
     def stands(self) -> bool:
         return not self.lifted_at
+
+    @property
+    def judged_anew(self) -> bool:
+        """Lifted, and nobody has noted yet from which figures on it is judged."""
+        return bool(self.lifted_at) and self.begun < 0
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -66,6 +75,7 @@ class Turn(Struct, frozen=True):
     id: int
     rollout: int
     sign: int
+    at: int
     place: Place  # `state`: the one entered or left
 
 
@@ -89,7 +99,7 @@ _STANDING = Statement(
 )
 _LIFT = Statement(
     update(halts)
-    .values(lifted_at=bindparam("at"), lifted_by=bindparam("who"))
+    .values(begun=literal_column("-1"), lifted_at=bindparam("at"), lifted_by=bindparam("who"))
     .where(halts.c.id == bindparam("of_halt"), halts.c.lifted_at == ZERO)
 )
 _FORGIVE = Statement(
@@ -140,8 +150,8 @@ _LAST_TRANSITION = Statement(select(func.coalesce(func.max(transitions.c.id), ZE
 _NEWS = Statement(
     at_most(
         select(
-            transitions.c.id, transitions.c.rollout, transitions.c.sign, journey.c.server, journey.c.enrollment_id,
-            transitions.c.state, journey.c.admitted_at, *_SLICES,
+            transitions.c.id, transitions.c.rollout, transitions.c.sign, transitions.c.at, journey.c.server,
+            journey.c.enrollment_id, transitions.c.state, journey.c.admitted_at, *_SLICES,
         )
         .join(
             journey,
@@ -175,9 +185,9 @@ _SILENT = Statement(
                         journey.c.updated_at < bindparam("cut"),
                         func.coalesce(devices.c.last_seen_at, ZERO) < bindparam("cut_again"),
                     ),
-                    1,
+                    literal_column("1"),
                 ),
-                else_=0,
+                else_=ZERO,
             )
         ),
     )
@@ -283,8 +293,8 @@ class Gates(Session):
 
     def turns_after(self, transition: int, limit: int) -> list[Turn]:
         """Transitions recorded after that one, in order."""
-        return [Turn(number, rollout, sign, _place(row)) for number, rollout, sign, *row in
-                self._rows(_NEWS, transition, limit)]  # fmt: skip
+        rows = self._rows(_NEWS, transition, limit)
+        return [Turn(number, rollout, sign, at, _place(row)) for number, rollout, sign, at, *row in rows]
 
     def silence(self, rollout: int, before: int) -> dict[str, tuple[int, int]]:
         """By wave: devices that something was sent to and that are not done, and those not heard of since then."""

@@ -86,6 +86,9 @@ _ROLLOUT_SET = Statement(
     .values({name: bindparam(name) for name in ("status", "reason", "changed_at", "resumed_at")})
     .where(rollouts.c.id == bindparam("of_rollout"))
 )
+_EXTEND = Statement(
+    update(rollouts).values(deadline_at=bindparam("at")).where(rollouts.c.id == bindparam("of_rollout"))
+)
 _BUSY = Statement(
     select(journey.c.server, journey.c.enrollment_id, journey.c.rollout)
     .select_from(
@@ -348,6 +351,9 @@ class Rollouts(Session):
             raise RolloutError(f"There is no rollout {rollout_id}.", remedy="`osupdate-kit rollout list` shows them.")
         resumed = status is RolloutStatus.RUNNING and known.status is not RolloutStatus.RUNNING
         self._run(_ROLLOUT_SET, status.value, reason, now, now if resumed else known.resumed_at, rollout_id)
+
+    def extend_rollout(self, rollout_id: int, deadline_at: int) -> None:
+        self._run(_EXTEND, deadline_at, rollout_id)
 
     def end_rollout(self, rollout_id: int, status: RolloutStatus, *, now: int, reason: str) -> None:
         """Cancelled or ended: its devices are free for another rollout. What is due stays due."""
