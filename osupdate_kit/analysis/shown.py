@@ -5,8 +5,9 @@ shut, follows from now. Figures of the present count these shown states, so that
 Figures over time count stored states: when a device fell silent in the past, and spoke again, is not kept.
 """
 
-from collections.abc import Collection
-from functools import lru_cache
+import functools
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime, timedelta
 from zoneinfo import available_timezones
 
 import ibis
@@ -14,16 +15,19 @@ import pandas as pd
 from ibis import _
 
 from osupdate_kit.analysis.scope import Scope
+from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.rollout.journey import RolloutStatus
+from osupdate_kit.rollout.plan import DEFAULT_ACTIONS
 from osupdate_kit.rollout.policy import HOUR
 from osupdate_kit.rollout.shown import STOPPED, WAITING
 from osupdate_kit.rollout.state import ENDS, State
+from osupdate_kit.rollout.windows import FROZEN, Blackout, Hours, Kin, Schedule, concerns
 
 KEY = ("server", "enrollment_id")
 
 SETTLED = ENDS | {State.UNKNOWN}  # shown as stored, whatever the time
 
-_READ = (*KEY, "state", "ready", "live", "time_zone", "progress_at", "updated_at")
+_READ = (*KEY, "state", "ready", "live", "platform", "time_zone", "progress_at", "updated_at")
 _SETTLED = sorted(state.value for state in SETTLED)
 _WAITING = sorted(state.value for state in WAITING)
 
@@ -35,7 +39,7 @@ def shown(scope: Scope, *columns: str, stored: Collection[State] = frozenset(Sta
     """
     scope.only_now("What time adds to a state")
     status, now = scope.status, scope.now
-    rows = scope.journey().select(*dict.fromkeys((*_READ, *columns)))
+    rows = scope.journey().select(*dict.fromkeys((*_READ, *_named(scope), *columns)))
     if len(stored) < len(State):
         rows = rows.filter(_.state.isin(sorted(state.value for state in stored)))
     lines = [(_.state.isin(_SETTLED), _.state)]
@@ -49,9 +53,12 @@ def shown(scope: Scope, *columns: str, stored: Collection[State] = frozenset(Sta
     if status is RolloutStatus.RUNNING and not over:
         patience = int(scope.cadences.stalled_after_hours * HOUR)
         still_for = now - ibis.greatest(_.progress_at, scope.subject.started_at)
-        lines.append((still_for > patience, State.STALLED.value))
+        stalled = (still_for > patience, State.STALLED.value)
         if WAITING & set(stored):
-            lines.append((waiting & _shut(scope), waits_as))
+            shut, long_shut = _shut(scope, patience)
+            lines += [(waiting & long_shut, waits_as), stalled, (waiting & shut, waits_as)]
+        else:
+            lines.append(stalled)
     otherwise = ibis.literal(State.EXPIRED.value) if over else _.state
     rows = rows.mutate(shown=ibis.cases(*lines, else_=otherwise))
     return rows.select(*dict.fromkeys((*KEY, "shown", *columns)))
@@ -95,17 +102,68 @@ def _with_silence(scope: Scope, rows: ibis.Table) -> ibis.Table:
     return found.select(*(rows[name] for name in rows.columns if name != "asked"), silent=silent)
 
 
-def _shut(scope: Scope) -> ibis.Value:
-    """Held by a person, out of the rollout, or outside the window where the device is (or in a zone unknown here)."""
+def _shut(scope: Scope, patience: int) -> tuple[ibis.Value, ibis.Value]:
+    """Is the gate shut as this device may use it now, and has it been so for longer than patience lasts?
+
+    Held by a person, out of the rollout, in a zone unknown here; or outside the window, or in a black-out, where the
+    device is.
+    """
     standing = (_.released_at == 0) & ((_.until_at == 0) | (_.until_at > scope.now))
     held = scope.tables["holds"].filter(standing).select(key=_.server + "\n" + _.enrollment_id)
-    open_in = [zone for zone in _zones() if scope.plan.window.gate(scope.now, zone).open_since]
-    if (scope.plan.time_zone or "UTC") in open_in:
-        open_in.append("")
-    return ~_.time_zone.isin(open_in) | ~_.live | (_.server + "\n" + _.enrollment_id).isin(held.key)
+    kept = ~_.live | (_.server + "\n" + _.enrollment_id).isin(held.key)
+    apart = sorted(platform.value for platform in Platform if _downloads_apart(scope, platform))
+    downloads = ~_.ready & _.platform.isin(apart)
+    shut = long_shut = kept
+    for who, blackouts in _concerned(scope):
+        schedule = Schedule(scope.plan.window, scope.plan.download_window, blackouts)
+        for step, hours in ((False, ~downloads), (True, downloads)):
+            open_now, open_of_late = _open(scope, schedule.hours(Kin(), downloads=step), patience)
+            shut |= who & hours & ~_.time_zone.isin(open_now)
+            long_shut |= who & hours & ~_.time_zone.isin(open_of_late)
+    return shut, long_shut
 
 
-@lru_cache(maxsize=1)
+def _downloads_apart(scope: Scope, platform: Platform) -> bool:
+    return platform in DEFAULT_ACTIONS and scope.plan.steps(platform).downloads_apart
+
+
+def _open(scope: Scope, hours: Hours, patience: int) -> tuple[list[str], list[str]]:
+    """Time zones in which it is open now, and those in which it was so within patience."""
+    gates = {zone: hours.gate(scope.now, zone) for zone in _zones()}
+    gates[""] = gates[scope.plan.time_zone or "UTC"]
+    of_late = [zone for zone, gate in gates.items() if gate.open_since or scope.now - gate.shut_since <= patience]
+    return [zone for zone, gate in gates.items() if gate.open_since], of_late
+
+
+def _named(scope: Scope) -> list[str]:
+    """The columns that black-outs of these days go by."""
+    text = " ".join(one.where for one in _blackouts(scope))
+    return [column for column in FROZEN if column in text]
+
+
+def _blackouts(scope: Scope) -> tuple[Blackout, ...]:
+    """Those that can matter now somewhere on earth, or could while the longest window was last open."""
+    today = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=scope.now)).date()
+    near = timedelta(days=17)
+    return tuple(one for one in scope.plan.blackouts if one.first - near <= today <= one.last + near)
+
+
+def _concerned(scope: Scope) -> Iterator[tuple[ibis.Value, tuple[Blackout, ...]]]:
+    """Devices apart by the black-outs that mean them: all together, unless one is for some only."""
+    blackouts, named = _blackouts(scope), _named(scope)
+    if not any(one.where for one in blackouts):
+        yield ibis.literal(True), blackouts
+        return
+    groups: dict[tuple[Blackout, ...], list[str]] = {}
+    for row in scope.journey().select(*named).distinct().to_pyarrow().to_pylist():
+        mine = tuple(one for one in blackouts if concerns(one, Kin(**row)))
+        groups.setdefault(mine, []).append("\n".join(row[column] for column in named))
+    key = functools.reduce(lambda one, other: one + "\n" + other, (_[column] for column in named))
+    for mine, keys in groups.items():
+        yield key.isin(keys), mine
+
+
+@functools.lru_cache(maxsize=1)
 def _zones() -> tuple[str, ...]:
     return tuple(sorted(available_timezones()))
 

@@ -105,6 +105,13 @@ def may_wake(facts: Facts, gate: int) -> bool:
     return bool(gate) or not facts.on_server
 
 
+def only_downloads(facts: Facts, course: Course) -> bool:
+    """Is the next step one that cannot install, and nothing under way that can? Then the download window counts."""
+    if not course.steps.downloads_apart or next_role(facts, course) != FIRST or facts.accepted or facts.unresolved:
+        return False
+    return not any(s.installs and (s.box == Box.INTENDED or facts.is_open(s)) for s in facts.steps.values())
+
+
 # --- Timers -----------------------------------------------------------------------------------------------------------
 
 _ACTIVE = frozenset({State.DOWNLOADING, State.SCHEDULED, State.INSTALLING, State.DEFERRED, State.VERIFYING})

@@ -23,6 +23,7 @@ class Cadences:
     silent_after_hours: float = 72
     stalled_after_hours: float = 48
     scan_wait_minutes: float = 10
+    place_hours: float = 4  # how long a place of a paced wave is kept for a device that does not show itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,11 @@ class Steps:
         return self.actions[0] if len(self.actions) == 2 or not self.actions[0].can_install else None
 
     @property
+    def downloads_apart(self) -> bool:
+        """Is there a first step, and can it not install? Then it may have a window of its own."""
+        return self.first is not None and not self.first.can_install
+
+    @property
     def install(self) -> InstallAction | None:
         return self.actions[-1] if self.actions[-1].can_install else None
 
@@ -54,6 +60,8 @@ class Gate(NamedTuple):
 
     open_since: int = 0
     changes_at: int = 0
+    shut_since: int = 0  # of a shut one: since when, no earlier than a week ago; 0 = as long as one thinks
+    why: str = ""  # why it is shut, for people
 
 
 FIRST, INSTALL = 1, 2  # the role of a step

@@ -35,7 +35,8 @@ STOPPED = {
 
 
 def shown(journey: Journey, moment: Moment, cadences: Cadences) -> Shown:
-    """Ends stay. Then: past the deadline, no contact, contact without progress, waiting; else as stored."""
+    """Ends stay. Then: past the deadline, no contact, kept waiting longer than patience lasts, contact without
+    progress, waiting; else as stored."""
     state = State(journey.state)
     if state in ENDS or state is State.UNKNOWN:
         return Shown(state)
@@ -51,9 +52,12 @@ def shown(journey: Journey, moment: Moment, cadences: Cadences) -> Shown:
     silent_for = moment.now - max(moment.seen_at, moment.started_at)
     if silent_for > cadences.silent_after_hours * HOUR:
         return Shown(State.SILENT, f"no contact for {silent_for // HOUR} hours")
+    patience = cadences.stalled_after_hours * HOUR
+    kept = state in WAITING and not moment.gate.open_since
+    waits = Shown(State.DOWNLOADED if journey.ready else State.HELD, moment.gate.why or "window shut")
+    if kept and moment.now - moment.gate.shut_since > patience:
+        return waits  # it could not go on if it would
     still_for = moment.now - max(journey.progress_at, moment.started_at)
-    if still_for > cadences.stalled_after_hours * HOUR and moment.status is RolloutStatus.RUNNING:
+    if still_for > patience and moment.status is RolloutStatus.RUNNING:
         return Shown(State.STALLED, f"no progress for {still_for // HOUR} hours, last state: {state}")
-    if state in WAITING and not moment.gate.open_since:
-        return Shown(State.DOWNLOADED if journey.ready else State.HELD, "window shut")
-    return Shown(state)
+    return waits if kept else Shown(state)

@@ -315,8 +315,11 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):  # whose copies cost 
         return len(mine) >= tries or any(step.lasting for step in mine)
 
     def knocked(self, gate: int) -> int:
-        """0 not pushed in this window · 1 pushed · 2 seen since, by an Idle the server made after the push."""
-        if not gate or self.knock.gate != gate:
+        """0 not pushed in this window · 1 pushed · 2 seen since, by an Idle the server made after the push.
+
+        A push for another window that opened later came later still, and counts for this one, too.
+        """
+        if not gate or self.knock.gate < gate:
             return 0
         return 2 if self.idle_at > self.knock.pushed_at > 0 else 1
 

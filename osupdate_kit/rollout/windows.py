@@ -22,7 +22,7 @@ from osupdate_kit.rollout.words import Reader, day, read, text
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 FROZEN = ("site", "ring", "platform", "model", "wave")  # what a plan freezes of each device; see `Member`
 _BLOCK = 8  # days whose openings are worked out together
-_MOST_BLOCKS = 4096
+_MOST_BLOCKS, _MOST_KIN = 4096, 65_536
 _FAR = 120  # blocks that are searched for the next opening: over two years
 _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,7 +53,7 @@ class Window:
 
     def gate(self, now: int, time_zone: str) -> Gate:
         """The window at `now` (microseconds UTC) for a device there. Raises PlanError for an unknown time zone."""
-        return _hours_of(self).gate(now, time_zone)
+        return hours_of(self).gate(now, time_zone)
 
     def words(self) -> dict[str, Any]:
         """As a plan's YAML holds it."""
@@ -121,20 +121,21 @@ class Schedule:
         self._install, self._download, self._blackouts = install, download or install, blackouts
         self._kin: dict[Kin, tuple[Hours, Hours]] = {}
         self._made: dict[tuple[Blackout, ...], tuple[Hours, Hours]] = {}
+        self._all = None if any(one.where for one in blackouts) else self._both(blackouts)
 
     def hours(self, kin: Kin, *, downloads: bool) -> "Hours":
         """When such a device may be sent its next step. `downloads`: a step that cannot install."""
-        found = self._kin.get(kin)
+        found = self._all or self._kin.get(kin)
         if found is None:
-            if len(self._kin) >= _MOST_BLOCKS:
+            if len(self._kin) >= _MOST_KIN:
                 self._kin.clear()
-            mine = tuple(one for one in self._blackouts if concerns(one, kin))
-            if mine not in self._made:
-                install = Hours(self._install, mine)
-                apart = self._download != self._install
-                self._made[mine] = install, Hours(self._download, mine) if apart else install
-            found = self._kin[kin] = self._made[mine]
+            found = self._kin[kin] = self._both(tuple(one for one in self._blackouts if concerns(one, kin)))
         return found[downloads]
+
+    def _both(self, blackouts: tuple[Blackout, ...]) -> "tuple[Hours, Hours]":
+        if blackouts not in self._made:
+            self._made[blackouts] = hours_of(self._install, blackouts), hours_of(self._download, blackouts)
+        return self._made[blackouts]
 
 
 class Hours:
@@ -155,8 +156,14 @@ class Hours:
                 if opens <= now < closes:
                     return Gate(opens, closes)
                 if opens > now:
-                    return Gate(0, opens)
+                    return Gate(0, opens, self._shut_since(now, time_zone, block))
         return Gate()
+
+    def _shut_since(self, now: int, time_zone: str, block: int) -> int:
+        for one in (block, block - 1):
+            if past := [closes for _, closes in self._block(time_zone, one) if closes <= now]:
+                return past[-1]
+        return (block - 1) * _BLOCK * DAY
 
     def why_shut(self, now: int, time_zone: str) -> str:
         """What people are told when it is shut: the black-out of this day, or that it is not the hour."""
@@ -248,7 +255,7 @@ def _even(zone: ZoneInfo, begins: int, ends: int) -> Iterator[tuple[int, int, in
     at, offset = begins, _offset(zone, begins)
     since = begins
     while at < ends:
-        further = min(at + DAY // 8, ends)
+        further = min(at + DAY, ends)
         there = _offset(zone, further)
         if there != offset:
             low, high = at, further  # the offset at `low` is the old one, at `high` another
@@ -278,8 +285,9 @@ def _since_midnight(clock: time) -> int:
 
 
 @lru_cache(maxsize=256)
-def _hours_of(window: Window) -> Hours:
-    return Hours(window)
+def hours_of(window: Window, blackouts: tuple[Blackout, ...] = ()) -> Hours:
+    """One for all who ask: what it has worked out serves again."""
+    return Hours(window, blackouts)
 
 
 @lru_cache(maxsize=1024)

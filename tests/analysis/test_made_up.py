@@ -1,7 +1,7 @@
 """Figures of made-up tables, with all that a lab seldom does: equal to rules and sums written in plain Python."""
 
 from collections import Counter, defaultdict
-from datetime import time
+from datetime import date, time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from osupdate_kit.analysis.versions import adoption
 from osupdate_kit.errors import AnalysisError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.causes import name_of
+from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.journey import Journey, RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan
@@ -28,7 +29,7 @@ from osupdate_kit.rollout.policy import DAY, HOUR, MINUTE, Cadences, Gate
 from osupdate_kit.rollout.shown import Moment, shown
 from osupdate_kit.rollout.state import Deferrals, Facts, State
 from osupdate_kit.rollout.targets import Target
-from osupdate_kit.rollout.windows import Window
+from osupdate_kit.rollout.windows import Blackout, Kin, Window
 from tests.analysis.conftest import Bench
 
 START = 1_795_420_800_000_000  # Mon 23 Nov 2026, 08:00 UTC
@@ -59,6 +60,8 @@ class Row(NamedTuple):
     commands_sent: int
     failure: tuple[str, str]  # class and words
     version: str
+    site: str = ""
+    platform: str = "iPadOS"
 
 
 rows = st.builds(
@@ -68,6 +71,8 @@ rows = st.builds(
     ready=st.booleans(),
     live=st.booleans(),
     zone=st.sampled_from(ZONES),
+    site=st.sampled_from(["North", "South", ""]),
+    platform=st.sampled_from(["iPadOS", "macOS"]),
     progress_at=instants,
     contact_at=instants,
     seen_later=st.integers(0, 2 * HOUR),
@@ -83,6 +88,11 @@ def plan(members: int) -> RolloutPlan:
     return RolloutPlan(
         name="made up", author="test", created_at=START, target=Target(version=OSVersion.parse("26.5")),
         deadline_at=START + 20 * HOUR, window=Window(opens=time(20), closes=time(5)), members=members,
+        download_window=Window(opens=time(9), closes=time(21), days=(1, 2, 3)),
+        blackouts=(
+            Blackout(first=date(2026, 11, 23), last=date(2026, 11, 23), where='site == "North"', reason="exams"),
+            Blackout(first=date(2026, 11, 24), last=date(2026, 11, 30), where='platform == "macOS" or site == "South"'),
+        ),
     )  # fmt: skip
 
 
@@ -96,7 +106,8 @@ def fill(bench: Bench, devices: list[Row], status: RolloutStatus, walked: list[A
         state = State.BARRED if row.barrier else row.state
         journey.append(
             text | key | {
-                "rollout": 1, "time_zone": row.zone, "wave": "all", "barrier": row.barrier, "state": state.value,
+                "rollout": 1, "time_zone": row.zone, "site": row.site, "platform": row.platform,
+                "wave": "all", "barrier": row.barrier, "state": state.value,
                 "instrument": "command", "regressed": False, "ready": row.ready, "os_version": row.version,
                 "os_version_start": "18.6", "deferrals_used": None, "deferrals_remaining": None,
                 "failure": row.failure[0], "failure_text": row.failure[1],
@@ -147,7 +158,10 @@ def state_seen(number: int, row: Row, status: RolloutStatus, now: int) -> str:
         return "barred"
     held = row.held and (0, START + 1, START + 40 * HOUR)[number % 3] != START + 1
     shut = held or status is not RolloutStatus.RUNNING or not row.live
-    gate = Gate() if shut else plan(1).window.gate(now, row.zone or "UTC")
+    made = plan(1)
+    downloads = not row.ready and made.steps(Platform(row.platform)).downloads_apart
+    hours = made.schedule.hours(Kin(site=row.site, platform=row.platform, wave="all"), downloads=downloads)
+    gate = Gate() if shut else hours.gate(now, row.zone or "UTC")
     journey = Journey(rollout=1, key=DeviceKey("mdm", str(number)), state=row.state, ready=row.ready,
                       progress_at=row.progress_at)  # fmt: skip
     moment = Moment(now, status, START, START + 20 * HOUR, gate, row.contact_at + row.seen_later)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from osupdate_kit.errors import PlanError
 from osupdate_kit.fleet.devices import Device, DeviceKey
@@ -33,7 +34,7 @@ def device(number: int, *, model: str = MODELS[0], version: int = 0, **words: ob
         site="North" if number % 3 else "South",
         attributes={"owner": f"team {number % 5}"},
     )
-    return replace(one, **words)  # type: ignore[arg-type]
+    return structs.replace(one, **words)
 
 
 def fleet(count: int) -> list[Device]:
