@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import charts, enqueue, memory, receiver, rehearsal, storage, verdicts, worker
+from benchmarks import charts, enqueue, memory, receiver, rehearsal, reports, storage, verdicts, worker
 from benchmarks.measure import Line
 
 Bench = Callable[[bool], Iterable[Line]]
@@ -24,6 +24,7 @@ BENCHES: Mapping[str, Bench] = {
     "rehearsal": rehearsal.run,
     "memory": memory.run,
     "charts": charts.run,
+    "reports": reports.run,
 }
 
 

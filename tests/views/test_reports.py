@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -25,9 +26,11 @@ from osupdate_kit.views.charts.words import label
 from osupdate_kit.views.reports import Format, Report, browser, contents, report_of, write_report
 from osupdate_kit.views.reports.contents import Kind, Table
 from osupdate_kit.views.reports.html import html_report
+from osupdate_kit.views.reports.pdf import pdf_report
 from osupdate_kit.views.reports.text import shown
 from osupdate_kit.views.reports.value import NEEDS_PERSON, SHOWN
 from tests import real
+from tests.views import fleets
 from tests.views.fleets import AT, HOSTILE, device, devices, report, status
 
 DEVICES = 2_000
@@ -254,6 +257,18 @@ def test_nothing_in_csv_or_excel_is_a_formula() -> None:
 def test_pdf_sets_markup_as_text() -> None:
     for text in (HOSTILE[0], HOSTILE[1], HOSTILE[8]):
         assert squeezed(text) in pdf_text()
+
+
+@pytest.mark.parametrize("reason", ["", "Too many of the pilot group failed within an hour. " * 5])
+def test_the_first_page_holds_all_that_blocks_and_comes_next(reason: str) -> None:
+    needs_chromium()
+    of = report(DEVICES, drawn=fleets.all_charts()[:2])
+    of = replace(of, status=replace(of.status, name="November security " * 4, status="halted", reason=reason))
+    assert len(contents.blocks(of).rows) == 8
+    first, second = (squeezed(page.extract_text()) for page in pypdf.PdfReader(BytesIO(pdf_report(of))).pages[:2])
+    for step in contents.next_steps(of):
+        assert squeezed("".join(run.text for run in step)) in first
+    assert second.startswith("Progress")
 
 
 def test_names_of_files_come_from_the_rollout_only() -> None:

@@ -18,6 +18,7 @@ from osupdate_kit.views.tokens import tokens
 _FLAG = "M0,6 L7,3 L0,0 Z"  # drawn, not typed: fonts differ, and some signs turn into emoji
 _DAY_MS = 86_400_000
 _TICKS_MS = tuple(hours * 3_600_000 for hours in (0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 672))
+_LINE = 16  # pixels between labels, at least
 _CHARACTER = 6.6  # pixels of a letter at 12 px, on average; labels are given room by it
 
 
@@ -71,20 +72,21 @@ class Canvas:
         heads, lines = wrap(title, 96) or [""], note.split("\n")
         sizes = tokens()["type"]["size"]
         small = f"font-size:{sizes['small']}px;color:{self.ink('ink2')}"
-        head = "<br>".join(f"<b>{html.escape(line)}</b>" for line in heads)
+        head = "<br>".join(f"<b>{html.escape(line, quote=False)}</b>" for line in heads)
         self.figure.update_layout(
-            title_text=f"{head}<br><span style='{small}'>{html.escape(subtitle)}</span>",
+            title_text=f"{head}<br><span style='{small}'>{html.escape(subtitle, quote=False)}</span>",
             margin={"l": left, "r": right, "t": 54 + 19 * len(heads) + top, "b": bottom + 22 + 15 * len(lines)},
         )
+        text = "<br>".join(html.escape(line, quote=False) for line in lines)
         self.text(
-            0, 0, "<br>".join(html.escape(line) for line in lines), xref="paper", yref="paper", xshift=16 - left,
-            yshift=-bottom - 4, yanchor="top", size=sizes["caption"], ink=self.ink("ink2"),
+            0, 0, text, xref="paper", yref="paper", xshift=16 - left, yshift=-bottom - 4,
+            yanchor="top", size=sizes["caption"], ink=self.ink("ink2"),
         )  # fmt: skip
 
     def empty(self, words: str) -> None:
         """Nothing to draw, and why that is so: a finding, too."""
         self.figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
-        self.text(0.5, 0.5, html.escape(words), xref="paper", yref="paper", xanchor="center", size=13,
+        self.text(0.5, 0.5, html.escape(words, quote=False), xref="paper", yref="paper", xanchor="center", size=13,
                   ink=self.ink("ink2"))  # fmt: skip
         self.figure.add_shape(type="rect", xref="paper", yref="paper", x0=0, x1=1, y0=0, y1=1,
                               line={"width": 1, "color": self.ink("rule"), "dash": "dot"})  # fmt: skip
@@ -95,10 +97,12 @@ class Canvas:
         words = {"xanchor": "left", "align": "left", "showarrow": False} | more
         self.figure.add_annotation(x=x, y=y, text=text, font={"size": size, "color": ink or self.ink()}, **words)
 
-    def labels(self, x: Any, labels: Iterable[Label], low: float, high: float, *, gap: float = 0.052) -> None:
-        """Names at the right end, moved apart by `gap` (a share of the height)."""
+    def labels(self, x: Any, labels: Iterable[Label], low: float, high: float) -> None:
+        """Names at the right end, moved apart by a line. The frame stands already: it says how high the plot is."""
         ordered = sorted(labels, key=lambda one: one.y)
-        places = spread([one.y for one in ordered], gap * (high - low), low, high)
+        layout = self.figure.layout
+        plot = max(layout.height - layout.margin.t - layout.margin.b, 1)
+        places = spread([one.y for one in ordered], _LINE / plot * (high - low), low, high)
         for one, y in zip(ordered, places, strict=True):
             self.text(x, y, one.text, ink=one.ink, xshift=8)
 

@@ -32,10 +32,16 @@ class Chart:
         """For whoever does not see it."""
         return ". ".join(part.strip(" .") for part in (self.title, self.subtitle, *self.note.split("\n"))) + "."
 
-    def figure(self, theme: Theme = "light", *, bare: bool = False, print: bool = False) -> go.Figure:
-        """bare: without title and note. print: bare, light, and nothing in it that moves, as a PDF takes it."""
+    def figure(
+        self, theme: Theme = "light", *, bare: bool = False, print: bool = False, within: int | None = None
+    ) -> go.Figure:
+        """bare: without title and note. print: bare, light, and nothing in it that moves, as a PDF takes it.
+
+        within: pixels that it may be high.
+        """
         words = None if bare or print else (self.title, self.subtitle, self.note)
-        canvas = Canvas("light" if print else theme, self.height, words)
+        height = self.height if within is None else min(self.height, within)
+        canvas = Canvas("light" if print else theme, height, words)
         self.draw(canvas)
         if print:
             canvas.figure.update_traces(hoverinfo="skip", hovertemplate=None, customdata=None)

@@ -49,8 +49,8 @@ def states_over_time(progress: pd.DataFrame, now: pd.DataFrame | None, subject: 
                 beside = [end + _GAP * span, end + (_GAP + _COLUMN) * span]
                 _band(canvas, state, beside, [counts.get(state, 0)] * 2, subject, column=True)
         width = 0 if now is None else _GAP + _COLUMN
-        canvas.labels(end + width * span, labels, 0, subject.selected)
         canvas.frame(left=58, right=room(one.text for one in labels), top=24, bottom=40)
+        canvas.labels(end + width * span, labels, 0, subject.selected)
         canvas.time_axis(first, end, end=width)
         canvas.count_axis(subject.selected)
         if now is not None:
@@ -163,8 +163,8 @@ def done_over_time(progress: pd.DataFrame, subject: Subject, *, goal: float | No
             canvas.figure.add_shape(type="line", x0=x[0], x1=x[-1], y0=wanted, y1=wanted,
                                     line={"width": 1.5, "dash": "6px,4px", "color": canvas.ink("goal")})  # fmt: skip
             labels.append(Label(wanted, f"Goal <b>{count(wanted)}</b>", canvas.ink()))
-        canvas.labels(x[-1], labels, 0, total, gap=0.07)
         canvas.frame(left=58, right=room(one.text for one in labels), top=8 + _rail(subject), bottom=40)
+        canvas.labels(x[-1], labels, 0, total)
         canvas.time_axis(float(x[0]), float(x[-1]))
         canvas.count_axis(total)
         _deadline(canvas, subject, float(x[0]), float(x[-1]))

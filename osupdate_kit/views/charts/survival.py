@@ -58,8 +58,8 @@ def time_to_update(frame: pd.DataFrame, subject: Subject, *, by: str = "wave") -
                 x=[halves[group]], y=[0.5], mode="markers", hoverinfo="skip",
                 marker={"size": 9, "color": colour, "line": {"width": 1.5, "color": canvas.ink("surface")}},
             )  # fmt: skip
-        canvas.labels(last, labels, 0, 1, gap=0.07)
         canvas.frame(left=58, right=room(one.text for one in labels), top=8, bottom=40)
+        canvas.labels(last, labels, 0, 1)
         tick = next((tick for tick in _TICKS if last / tick <= 9), 24 * -(-last // 216))
         ticks = list(range(0, last + 1, tick))
         canvas.figure.update_xaxes(range=[0, max(last, 1)], tickvals=ticks, ticktext=[f"{hour} h" for hour in ticks])

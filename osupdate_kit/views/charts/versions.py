@@ -52,8 +52,8 @@ def adoption(frame: pd.DataFrame, subject: Subject) -> Chart:
                     Label(base + last / 2, f"{version} <b>{count(last)}</b> · {share(last, total)}", canvas.ink())
                 )
             base += last
-        canvas.labels(x[-1], labels, 0, total)
         canvas.frame(left=58, right=room(one.text for one in labels), top=8, bottom=40)
+        canvas.labels(x[-1], labels, 0, total)
         canvas.time_axis(float(x[0]), float(x[-1]))
         canvas.count_axis(total)
 

@@ -23,8 +23,8 @@ def clean(text: str, longest: int = LONGEST) -> str:
 
 
 def name(text: str, longest: int = LONGEST) -> str:
-    """The same for inside a figure, where plotly would read markup."""
-    return html.escape(clean(text, longest))
+    """The same for inside a figure, where plotly would read markup. It leaves &quot; as it is."""
+    return html.escape(clean(text, longest), quote=False)
 
 
 def share(part: float, whole: float) -> str:

@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from osupdate_kit.errors import ReportError
 from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.reports import contents
 from osupdate_kit.views.reports.contents import Cell, Sentence, Table
-from osupdate_kit.views.reports.signs import sign
 from osupdate_kit.views.reports.text import cut, plain, shown
 from osupdate_kit.views.reports.value import Report
 from osupdate_kit.views.status import count
@@ -30,10 +30,11 @@ from osupdate_kit.views.template import for_print
 from osupdate_kit.views.tokens import tokens
 
 _WIDTH = 720  # of a chart, CSS pixels: the page between its margins, so that its text has the size of the page's
-_FIRST_HEIGHT = 340  # of the first one: its page has room for no more
+_FIRST_HEIGHTS = (220, 340)  # of the first one: what its page has room for, within these
 _FONT = "Inter, Liberation Sans, sans-serif"  # typst has the first; Chromium measures with what there is
 _DRAWN_WITHIN_SECONDS = 120
-_LONG_WORD = re.compile(r"\S{18}(?=\S)")
+_LONG_WORD = re.compile(r"\S{27,}")
+_PIECE = re.compile(r"\S{8}(?=\S)")
 _NO_BROWSER = 'Install Chromium (Debian: "apt install chromium"; or name one in BROWSER_PATH), or choose html,xlsx,csv.'
 
 
@@ -46,25 +47,55 @@ def browser() -> Path | None:
 
 def pdf_report(report: Report, *, progress: Callable[[float], None] = lambda share: None) -> bytes:
     """The whole document. Raises ReportError with a remedy where charts cannot be drawn."""
-    figures = [chart.figure(print=True) for chart in report.charts]
-    for place, figure in enumerate(figures):
-        figure.update_layout(font_family=_FONT, height=min(figure.layout.height, _WIDTH if place else _FIRST_HEIGHT))
+    figures = [
+        chart.figure(print=True, within=_WIDTH if place else _first_height(report))
+        for place, chart in enumerate(report.charts)
+    ]
+    for figure in figures:
+        figure.update_layout(font_family=_FONT)
     svgs = draw(figures, progress=progress) if figures else []
     document = typeset(report, svgs)
     progress(1)
     return document
 
 
+def _first_height(report: Report) -> int:
+    """What the words of the first page leave to its chart; a line is 17 pixels, and the page has 50 of them."""
+    chart = report.charts[0]
+    lines = 2.0 * _lines(report.status.finding, 62) + _lines("".join(map(_words, contents.lead(report))), 100)
+    lines += sum(0.83 * _lines(line, 145) for line in chart.note.splitlines())
+    if not contents.note(chart, report.status.reconciliation)[0]:
+        lines += 3  # the sum stands beneath
+    lines += sum(0.3 + max(_lines(row[2], 58), _lines(row[3], 26)) for row in contents.blocks(report).rows)
+    lines += sum(0.1 + _lines(_words(step), 110) for step in contents.next_steps(report))
+    least, most = _FIRST_HEIGHTS
+    return round(min(max(850 - 17 * lines, least), most))
+
+
+def _lines(text: Cell, length: int) -> int:
+    return -(-len(str(text)) // length)
+
+
+def _words(sentence: Sentence) -> str:
+    return "".join(run.text for run in sentence)
+
+
 def typeset(report: Report, svgs: Sequence[str]) -> bytes:
     """The document with its charts as they were drawn, in their order."""
-    folder = files("osupdate_kit.views.reports")
-    with as_file(folder / "templates") as templates, as_file(folder / "fonts") as fonts:
+    with as_file(files("osupdate_kit.views.reports") / "templates") as templates:
         return typst.compile(
             templates / "report.typ",
             format="pdf",
-            font_paths=[fonts],
+            font_paths=_fonts(),
             sys_inputs={"report": json.dumps(_data(report, svgs))},
         )
+
+
+@cache
+def _fonts() -> typst.Fonts:
+    """Ours, and those of the system for what ours lack; looking for them takes a tenth of a report's time."""
+    with as_file(files("osupdate_kit.views.reports") / "fonts") as fonts:
+        return typst.Fonts(font_paths=[fonts])
 
 
 def draw(figures: Sequence[go.Figure], *, progress: Callable[[float], None] = lambda share: None) -> list[str]:
@@ -94,7 +125,6 @@ def _data(report: Report, svgs: Sequence[str]) -> dict[str, Any]:
     status = report.status
     return {
         "look": tokens()["themes"]["light"],
-        "signs": _signs(),
         "states": tokens()["states"],
         "title": _text(f"{status.name} · rollout {status.rollout}"),
         "kicker": _text(f"Rollout report · {status.name} · target {status.target} · {status.status}"),
@@ -151,17 +181,10 @@ def _sentence(runs: Sentence) -> list[dict[str, Any]]:
     return [{"text": _breakable(plain(run.text)), "strong": run.strong} for run in runs]
 
 
-def _signs() -> dict[str, str]:
-    return {
-        group: sign(group, ink=part["ink"], ground=part["tint"])
-        for group, part in tokens()["themes"]["light"]["groups"].items()
-    }
-
-
 def _text(text: str) -> str:
     return _breakable(cut(text))
 
 
 def _breakable(text: str) -> str:
     """Long words may be broken anywhere: a serial of 4,000 characters must not leave its cell."""
-    return _LONG_WORD.sub("\\g<0>\N{ZERO WIDTH SPACE}", text)
+    return _LONG_WORD.sub(lambda word: _PIECE.sub("\\g<0>\N{ZERO WIDTH SPACE}", word[0]), text)
