@@ -72,7 +72,7 @@ def plan_of(
     """
     if bool(target) == bool(product_key):
         raise PlanError("A plan has one target.", remedy="Give a version, or the product key of a macOS item.")
-    deadline_at = _deadline(deadline, now)
+    deadline_at = deadline_of(deadline, now)
     return RolloutPlan(
         name=name or f"{target or product_key} by {moment(deadline_at)}",
         author=author,
@@ -123,7 +123,7 @@ def barrier_words(barrier: str) -> str:
     return WORDS[Barrier(barrier)][0]
 
 
-def _deadline(text: str, now: int) -> int:
+def deadline_of(text: str, now: int) -> int:
     units = {"d": DAY, "h": HOUR}
     if text[-1:] in units and text[:-1].isdigit():
         return now + int(text[:-1]) * units[text[-1]]

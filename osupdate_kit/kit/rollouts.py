@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from osupdate_kit.errors import RolloutError
 from osupdate_kit.kit import status as _status
+from osupdate_kit.kit.plans import deadline_of
 from osupdate_kit.rollout.state import ATTENTION, ENDS
 from osupdate_kit.views.status import DeviceStatus, RolloutStatusView
 
@@ -205,6 +206,19 @@ class Rollout:
     def retry(self, cause: str = "") -> int:
         """Give failed devices their tries anew: those of one cause, or all."""
         return self._kit.act("retry", self.id, detail=cause)
+
+    def open(self, wave: str) -> int:
+        """Let a wave begin now, whatever it waits for."""
+        return self._kit.act("open", self.id, detail=wave)
+
+    def lift(self, halt: int = 0) -> int:
+        """Let a slice go on that its figures halted, by the halt's number; 0: all of them. Judged anew from here."""
+        return self._kit.act("lift", self.id, detail=str(halt or ""))
+
+    def extend(self, deadline: str) -> int:
+        """Put the deadline off: `3d` from now, or an ISO moment with its offset."""
+        deadline_at = deadline_of(deadline, self._kit.clock.now())
+        return self._kit.act("extend", self.id, detail=str(deadline_at))
 
     @contextmanager
     def _scope(self, as_of: datetime | None = None, *, now: int = 0) -> "Iterator[Scope]":

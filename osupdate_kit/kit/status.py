@@ -7,12 +7,13 @@ from typing import NamedTuple
 from osupdate_kit.errors import RolloutError
 from osupdate_kit.kit.plans import barrier_words
 from osupdate_kit.protocol.causes import cause_of, name_of
+from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.rollout.journey import Armed
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import Cadences
 from osupdate_kit.rollout.shown import Moment, shown
 from osupdate_kit.rollout.state import State
-from osupdate_kit.service.loop import gate_of
+from osupdate_kit.service.loop import gate_of, why_held
 from osupdate_kit.stores.ledger import StoredJourney, StoredRollout, Transaction
 from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, iso, moment, summary
 
@@ -30,9 +31,10 @@ def rollout_and_plan(tx: Transaction, rollout: int) -> tuple[StoredRollout, Roll
 def device_rows(tx: Transaction, rollout: int, now: int, cadences: Cadences) -> Iterator[DeviceStatus]:
     """One row per device, in key order, as of now."""
     stored, plan = rollout_and_plan(tx, rollout)
-    held = tx.all_holds(now)
+    holds, halts = tx.all_holds(now), tx.halts(rollout)
     for journey, seen_at in tx.journeys(rollout):
-        yield _row(journey, seen_at, stored, plan, now, cadences, held=journey.journey.key in held)
+        held = why_held(holds.get(journey.journey.key), journey, halts)
+        yield _row(journey, seen_at, stored, plan, now, cadences, held=held)
 
 
 def status(
@@ -87,12 +89,13 @@ def look_over(
     now: int,
     cadences: Cadences,
     *,
-    held: bool,
+    held: str,
 ) -> Over:
     if stored.barred:
         return Over(State.BARRED, stored.reason, "", "", presumed=False)
     journey = stored.journey
-    gate = gate_of(rollout, plan, stored, now, held=held)
+    downloads = not journey.ready and plan.steps(Platform(stored.platform)).downloads_apart  # asked of those that wait
+    gate = gate_of(rollout, plan, stored, now, held=held, downloads=downloads)
     state, why = shown(
         journey, Moment(now, rollout.status, rollout.started_at, rollout.deadline_at, gate, seen_at), cadences
     )
@@ -110,7 +113,7 @@ def _row(
     now: int,
     cadences: Cadences,
     *,
-    held: bool,
+    held: str,
 ) -> DeviceStatus:
     journey = stored.journey
     over = look_over(stored, seen_at, rollout, plan, now, cadences, held=held)

@@ -15,6 +15,7 @@ from osupdate_kit.rollout.policy import MINUTE
 from osupdate_kit.rollout.state import Facts
 from osupdate_kit.servers.events import decode_event
 from osupdate_kit.service.acts import allowed
+from osupdate_kit.service.loop import why_held
 from osupdate_kit.service.record import Plans
 from osupdate_kit.stores.ledger import StoredJourney, StoredRollout, Transaction
 from osupdate_kit.views.status import STATES
@@ -96,13 +97,7 @@ class Watching:
         with self._kit.ledger.read() as tx:
             stored, _ = rollout_and_plan(tx, self._rollout)
             journey = next(j for j in tx.journeys_of([line.key])[line.key] if j.journey.rollout == self._rollout)
-            return Told(
-                device=tx.devices([line.key])[line.key].device,
-                line=line,
-                events=tx.events_of([line.key]).get(line.key, []),
-                course=None if journey.barred else self._plans.course(tx, journey),
-                start=Start(stored.started_at, stored.start_seq),
-            )
+            return told_of(tx, self._plans, stored, journey, line)
 
     def raw(self, key: DeviceKey, seq: int) -> bytes | None:
         """The plist that the device sent, as far as redaction left it."""
@@ -125,7 +120,7 @@ class Watching:
         rows: Iterable[tuple[StoredJourney, int]]
         rows = tx.journeys(self._rollout) if everything else tx.journeys_since(self._rollout, self._seq)
         kept = list(rows)
-        held = tx.all_holds(now)
+        holds, halts = tx.all_holds(now), tx.halts(self._rollout)
         unnamed = [j.journey.key for j, _ in kept if j.journey.key not in self._lines]
         names = tx.names(unnamed)
         installs = _next_installs(tx, [j.journey.key for j, _ in kept if j.journey.deferrals_used is not None])
@@ -133,7 +128,8 @@ class Watching:
             key = journey.journey.key
             known = self._lines.get(key)
             name = known.name if known else names.get(key, "")
-            line = _line(journey, seen_at, stored, plan, now, self._kit, held=key in held, name=name)
+            held = why_held(holds.get(key), journey, halts)
+            line = line_of(journey, seen_at, stored, plan, now, self._kit, held=held, name=name)
             self._lines[key] = replace(line, next_install_at=installs[key]) if key in installs else line
         self._seq, self._minute, self._changed_at = seq, now // MINUTE, stored.changed_at
 
@@ -146,11 +142,22 @@ def watch(kit: "Kit", rollout: int) -> Watching:
     return Watching(kit, rollout)
 
 
+def told_of(tx: Transaction, plans: Plans, rollout: StoredRollout, journey: StoredJourney, line: DeviceLine) -> Told:
+    """All that a device's story in a rollout is told from."""
+    return Told(
+        device=tx.devices([line.key])[line.key].device,
+        line=line,
+        events=tx.events_of([line.key]).get(line.key, []),
+        course=None if journey.barred else plans.course(tx, journey),
+        start=Start(rollout.started_at, rollout.start_seq),
+    )
+
+
 def _next_installs(tx: Transaction, keys: Sequence[DeviceKey]) -> Mapping[DeviceKey, int]:
     return {key: Facts.from_json(device.facts).deferrals.next_install_at for key, device in tx.devices(keys).items()}
 
 
-def _line(
+def line_of(
     stored: StoredJourney,
     seen_at: int,
     rollout: StoredRollout,
@@ -158,7 +165,7 @@ def _line(
     now: int,
     kit: "Kit",
     *,
-    held: bool,
+    held: str,
     name: str,
 ) -> DeviceLine:
     journey = stored.journey

@@ -50,11 +50,14 @@ class Finding(NamedTuple):
     figures: Count
     silent: bool = False  # they have not failed: they say nothing any more
 
+    @property
+    def share(self) -> float:
+        return self.figures.failed / self.figures.begun if self.figures.begun else 0.0
+
     def __str__(self) -> str:
         failed, begun = self.figures.failed, self.figures.begun
-        share = failed / begun if begun else 0.0
         what = "are silent" if self.silent else "have failed"
-        return f"{failed:,} of the {begun:,} devices that began {what} ({share:.0%}): {self.part}"
+        return f"{failed:,} of the {begun:,} devices that began {what} ({self.share:.0%}): {self.part}"
 
 
 Cell = tuple[str, ...]  # the values of the columns that are judged, in their order
@@ -95,25 +98,31 @@ def bad_slices(
     limits: Limits,
     *,
     stopped: Iterable[Slice] = (),
-    forgiven: Mapping[Slice, Count] | None = None,
 ) -> list[Finding]:
-    """Slices that have to stop, the clearest first; each is judged without the devices of those before it.
+    """Slices that have to stop, the worst first; each is judged without the devices of those before it.
 
-    stopped: slices that stand still already. forgiven: figures of a slice when a person let it go on.
+    All of the rollout, where they would hold more than half of what began, or where only all of it together is bad.
+    stopped: slices that stand still already.
     """
     if not limits.failure_share:
         return []
     found: list[Finding] = []
-    still = set(stopped)
+    still = frozenset(stopped)
     line = enough(limits, len(counts_of(cells, limits.by, frozenset())))
-    while Slice() not in still:
-        counts = counts_of(cells, limits.by, frozenset(still))
-        judged = {part: count.minus((forgiven or {}).get(part, Count())) for part, count in counts.items()}
-        worst = max(judged, key=lambda part: (evidence(judged[part], limits), part.dimension), default=None)
-        if worst is None or evidence(judged[worst], limits) < line:
+    whole = Count()
+    while True:
+        counts = counts_of(cells, limits.by, still)
+        whole = whole if found else counts.get(Slice(), Count())
+        bad = [Finding(part, figures) for part, figures in counts.items() if evidence(figures, limits) >= line]
+        if not bad:
             break
-        found.append(Finding(worst, judged[worst]))
-        still.add(worst)
+        worst = max(bad, key=lambda one: (one.part != Slice(), one.share, evidence(one.figures, limits)))
+        found.append(worst)
+        still |= {worst.part}
+        if worst.part == Slice():
+            break
+    if 2 * sum(one.figures.begun for one in found) > whole.begun:
+        return [Finding(Slice(), whole)]
     return found
 
 

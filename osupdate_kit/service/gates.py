@@ -5,8 +5,9 @@ a service that takes over adds them up again. Leaves the test itself to `rollout
 loop and sender ask `why_kept` in their own transactions.
 """
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from math import ceil
@@ -18,6 +19,7 @@ from osupdate_kit.rollout.gates import (
     BEFORE,
     LOADS,
     MISSED,
+    Cell,
     Count,
     Finding,
     Progress,
@@ -50,7 +52,9 @@ class Standing:
     """What the gates know of one rollout: sums of its transitions, and who is under way."""
 
     plan: RolloutPlan
-    states: Counter[tuple[tuple[str, ...], str]]  # devices by cell and stored state
+    states: Counter[tuple[Cell, str]]  # devices by the columns of `SLICED` and stored state
+    begun: Counter[Cell]  # those that something was ever sent to, or that have the target
+    who: set[int]  # hashes of those: a device that knocks again has begun all the same
     under_way: dict[DeviceKey, Place]
     since: dict[DeviceKey, int]  # when those under way came into their state, as far as this service knows
     failed: int = 0  # failures when the newest transition was read
@@ -64,6 +68,8 @@ class Standing:
         """One signed transition. Of a device under way, the state that it entered is the one it is in."""
         place = turn.place
         self.states[place.cell, place.state] += turn.sign
+        if turn.sign > 0 and place.state not in BEFORE:
+            self.begin(place)
         if place.state in MISSED:
             self.failed += turn.sign
         mine = self.under_way.get(place.key)
@@ -73,6 +79,11 @@ class Standing:
             self.leave(place.key)
         else:
             self.enter(replace(mine, state=place.state), turn.at)
+
+    def begin(self, place: Place) -> None:
+        if (device := hash(place.key)) not in self.who:
+            self.who.add(device)
+            self.begun[place.cell] += 1
 
     def enter(self, place: Place, at: int) -> None:
         self.under_way[place.key], self.since[place.key] = place, at
@@ -84,14 +95,15 @@ class Standing:
     def due(self, now: int) -> bool:
         return self.failed != self.judged or now >= self.looked_at + EVERY
 
-    def cells(self, by: Sequence[str]) -> dict[tuple[str, ...], Count]:
+    def cells(self, by: Sequence[str]) -> dict[Cell, Count]:
         """Begun and failed devices by the columns that are judged."""
         columns = [SLICED.index(name) for name in by]
         found: dict[tuple[str, ...], Count] = {}
-        for (cell, state), devices in self.states.items():
+        counts = [(cell, Count(0, devices)) for (cell, state), devices in self.states.items() if state in MISSED]
+        counts += [(cell, Count(devices, 0)) for cell, devices in self.begun.items()]
+        for cell, count in counts:
             part = tuple(cell[column] for column in columns)
-            begun, failed = devices * (state not in BEFORE), devices * (state in MISSED)
-            found[part] = found.get(part, Count()).plus(Count(begun, failed))
+            found[part] = found.get(part, Count()).plus(count)
         return found
 
     def progress(self, wave: str) -> tuple[int, int, int]:
@@ -160,7 +172,10 @@ class Gatekeeper:
         states = Counter(dict(tx.cells(rollout.id)))
         places = {place.key: place for place in tx.under_way(rollout.id)} if _places(plan) else {}
         failed = sum(n for (_, state), n in states.items() if state in MISSED)
-        return Standing(plan, states, places, dict.fromkeys(places, now), failed=failed)
+        standing = Standing(plan, states, Counter(), set(), places, dict.fromkeys(places, now), failed=failed)
+        for place in tx.begun(rollout.id):
+            standing.begin(place)
+        return standing
 
     def _look(self, tx: Transaction, rollout: StoredRollout, standing: Standing, now: int) -> None:
         standing.looked_at = now
@@ -181,40 +196,27 @@ class Gatekeeper:
         limits = standing.plan.limits
         if not limits:
             return False
+        cells = standing.cells(limits.by)
         halts = tx.halts(rollout.id, lifted=True)
-        if self._forgive(tx, standing, halts):
+        if any(halt.judged_anew for halt in halts):
+            _forgive(tx, halts, cells, limits.by)
             halts = tx.halts(rollout.id, lifted=True)
         changed = standing.failed != standing.judged
         standing.judged = standing.failed
         stopped = [Slice(halt.dimension, halt.value) for halt in halts if halt.stands]
-        forgiven = {Slice(h.dimension, h.value): Count(h.begun, h.failed) for h in halts if not h.stands}
         found = []
         if changed:
-            cells = standing.cells(limits.by)
-            found = bad_slices(cells, limits, stopped=stopped, forgiven=forgiven)
-            failed = standing.failed - forgiven.get(Slice(), Count()).failed
-            if limits.failures and failed >= limits.failures and Slice() not in {one.part for one in found}:
-                begun = sum(count.begun for count in cells.values())
-                found.append(Finding(Slice(), Count(begun, standing.failed)))
+            fresh = _since_lifted(cells, halts)
+            found = bad_slices(fresh, limits, stopped=stopped)
+            all_of_it = _total(fresh)
+            if limits.failures and all_of_it.failed >= limits.failures:
+                found = [Finding(Slice(), all_of_it)]
         if limits.silent_share and now >= standing.silence_at + SILENCE_EVERY:
             standing.silence_at = now
-            found += self._silent(tx, rollout, standing, now, {*stopped, *forgiven})
+            found += self._silent(tx, rollout, standing, now, {Slice(h.dimension, h.value) for h in halts})
         for finding in found:
             self._stop(tx, rollout, standing, finding, now)
         return any(finding.part == Slice() for finding in found)
-
-    def _forgive(self, tx: Transaction, standing: Standing, halts: Sequence[Halt]) -> bool:
-        """What a person has lifted since the last look is judged by what happens from now on."""
-        fresh = [halt for halt in halts if halt.judged_anew]
-        for halt in fresh:
-            column = SLICED.index(halt.dimension) if halt.dimension else -1
-            begun = failed = 0
-            for (cell, state), devices in standing.states.items():
-                if column < 0 or cell[column] == halt.value:
-                    begun += devices * (state not in BEFORE)
-                    failed += devices * (state in MISSED)
-            tx.forgive(halt.id, begun, failed)
-        return bool(fresh)
 
     def _silent(
         self, tx: Transaction, rollout: StoredRollout, standing: Standing, now: int, spared: set[Slice]
@@ -320,6 +322,32 @@ class Gatekeeper:
         tx.give_up(rollout, keys, now)
         for key in keys:
             standing.leave(key)
+
+
+def _total(cells: Mapping[Cell, Count]) -> Count:
+    return Count(sum(count.begun for count in cells.values()), sum(count.failed for count in cells.values()))
+
+
+def _forgive(tx: Transaction, halts: Sequence[Halt], cells: Mapping[Cell, Count], by: Sequence[str]) -> None:
+    """Note the figures of what a person has lifted: it is judged by what happens from now on."""
+    for halt in halts:
+        if not halt.judged_anew:
+            continue
+        mine = [[*cell, *count] for cell, count in cells.items() if _concerns(halt, dict(zip(by, cell, strict=True)))]
+        tx.forgive(halt.id, json.dumps(mine))
+
+
+def _concerns(halt: Halt, values: Mapping[str, str]) -> bool:
+    return not halt.dimension or values.get(halt.dimension) == halt.value
+
+
+def _since_lifted(cells: Mapping[Cell, Count], halts: Sequence[Halt]) -> dict[Cell, Count]:
+    """Figures without those that a person has forgiven; of several liftings the newest counts."""
+    forgiven: dict[Cell, Count] = {}
+    for halt in halts:
+        for *cell, begun, failed in json.loads(halt.forgiven or "[]"):
+            forgiven[tuple(cell)] = Count(begun, failed)
+    return {cell: count.minus(forgiven.get(cell, Count())) for cell, count in cells.items()}
 
 
 def _hasten(

@@ -1,6 +1,6 @@
 """The loop: what is the next step of each due device? Decisions become outbox rows; nothing goes on the wire here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -14,16 +14,17 @@ from osupdate_kit.protocol.commands import (
     ScheduleOSUpdateScan,
 )  # fmt: skip
 from osupdate_kit.protocol.terms import Platform, RequestType
-from osupdate_kit.rollout.engine import Ask, Intend, Push, asks_by_key, next_steps
+from osupdate_kit.rollout.engine import Ask, Intend, Push, asks_by_key, next_steps, only_downloads
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, HOUR, Cadences, Gate
 from osupdate_kit.rollout.ports import Clock
 from osupdate_kit.rollout.state import Facts
+from osupdate_kit.rollout.windows import Kin
 from osupdate_kit.service.record import Plans, facts_of, record, takes_version
 from osupdate_kit.service.words import command_text, own_event
-from osupdate_kit.stores.ledger import Ledger, StoredJourney, StoredRollout, Transaction
+from osupdate_kit.stores.ledger import Halt, Hold, Ledger, StoredJourney, StoredRollout, Transaction
 
 BACKLOG = 20_000  # intentions that wait for the sender; beyond it the loop waits, too
 UNREADABLE = HOUR  # how long a rollout whose plan cannot be read waits until it is tried again
@@ -37,21 +38,46 @@ _QUERIES: Mapping[RequestType, Command] = {
 }
 
 
-def gate_of(rollout: StoredRollout, plan: RolloutPlan, journey: StoredJourney, now: int, *, held: bool) -> Gate:
+def gate_of(
+    rollout: StoredRollout, plan: RolloutPlan, journey: StoredJourney, now: int, *, held: str, downloads: bool
+) -> Gate:
     """The window as this device may use it now: shut while paused, halted, held, or after the deadline.
 
     Shut, too, in a time zone that is not known here. A resumed rollout knocks anew: its opening counts from then on.
+
+    held: why it is kept waiting, if it is. downloads: its next step cannot install, see `engine.only_downloads`.
     """
-    if held or rollout.status is not RolloutStatus.RUNNING or now >= rollout.deadline_at or not journey.live:
+    if rollout.status is not RolloutStatus.RUNNING or now >= rollout.deadline_at or not journey.live:
         return Gate()
+    if held:
+        return Gate(why=held)
+    hours = plan.schedule.hours(kin_of(journey), downloads=downloads)
+    zone = journey.time_zone or plan.time_zone or "UTC"
     try:
-        gate = plan.window.gate(now, journey.time_zone or plan.time_zone or "UTC")
+        gate = hours.gate(now, zone)
     except PlanError:  # a time zone that this machine does not know: nobody can say when its window is open
-        return Gate()
+        return Gate(why="its time zone is not known here")
     if not gate.open_since:
-        return Gate(0, min(gate.changes_at, rollout.deadline_at))
+        changes_at = min(gate.changes_at or rollout.deadline_at, rollout.deadline_at)
+        return Gate(0, changes_at, gate.shut_since, hours.why_shut(now, zone))
     since = max(gate.open_since, rollout.resumed_at, rollout.started_at)
     return Gate(since, min(gate.changes_at, rollout.deadline_at))
+
+
+def kin_of(journey: StoredJourney) -> Kin:
+    return Kin(journey.site, journey.ring, journey.platform, journey.model, journey.wave)
+
+
+def why_held(hold: Hold | None, journey: StoredJourney, halts: Iterable[Halt]) -> str:
+    """Why a device may not begin, or go on, whatever the hour: on the hold list, halted, not its turn. Empty: it may.
+
+    halts: those of its rollout that stand.
+    """
+    if hold:
+        return f"held by {hold.by}: {hold.reason}"
+    if halt := next((halt for halt in halts if halt.keeps(journey)), None):
+        return f"halted: {halt.reason}"
+    return "" if journey.admitted_at > 0 else "its wave is not open, or its turn has not come"
 
 
 class Loop:
@@ -87,6 +113,7 @@ class Loop:
         devices = tx.devices(journey.journey.key for journey in due)
         rollouts = {journey.journey.rollout: tx.rollout(journey.journey.rollout) for journey in due}
         holds = tx.holds(devices, now)
+        halts = {number: tx.halts(number) for number in rollouts}
         newest = self._newest(tx, [journey.journey.key for journey in due if not journey.live])
         busy = {server for server in {j.journey.key.server for j in due} if tx.outbox_backlog(server) > BACKLOG}
         later: list[tuple[int, DeviceKey, int | None]] = []
@@ -106,8 +133,13 @@ class Loop:
                 continue
             plan = self._plans.plan(tx, number)
             facts = facts_of(devices[key].facts)
-            gate = gate_of(rollout, plan, journey, now, held=key in holds)
-            decision = next_steps(facts, self._plans.course(tx, journey), gate, now, self._cadences)
+            course, hold = self._plans.course(tx, journey), holds.get(key)
+            downloads = only_downloads(facts, course)
+            held = why_held(hold, journey, halts[number])
+            gate = gate_of(rollout, plan, journey, now, held=held, downloads=downloads)
+            if hold and hold.until_at:
+                gate = gate._replace(changes_at=min(hold.until_at, gate.changes_at or hold.until_at))
+            decision = next_steps(facts, course, gate, now, self._cadences)
             later.append((number, key, decision.due_at))
             for act in decision.acts:
                 rows.append(self._row(act, journey, plan, facts, now))

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.commands import encode_request
-from osupdate_kit.rollout.engine import may_send, may_wake
+from osupdate_kit.rollout.engine import may_send, may_wake, only_downloads
 from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
 from osupdate_kit.rollout.policy import MINUTE, Gate
 from osupdate_kit.rollout.ports import Clock, CommandServer, EnqueueAnswer, Outcome
 from osupdate_kit.rollout.state import Box, Course, Facts
-from osupdate_kit.service.loop import gate_of
+from osupdate_kit.service.loop import gate_of, why_held
 from osupdate_kit.service.record import Plans, facts_of, record
 from osupdate_kit.service.words import own_event, receipt
 from osupdate_kit.stores.ledger import InboxRow, Ledger, Transaction
@@ -104,6 +104,7 @@ class Sender:
         journeys = tx.journeys_of(row.key for row in rows)
         holds = tx.holds(devices, now)
         rollouts = {row.rollout: tx.rollout(row.rollout) for row in rows if row.rollout}
+        halts = {number: tx.halts(number) for number in rollouts}
         fits, wakes = [], {}
         for row in rows:
             facts = facts_of(devices[row.key].facts) if row.key in devices else Facts()
@@ -111,8 +112,10 @@ class Sender:
             rollout = rollouts.get(row.rollout)
             gate, course = Gate(), None
             if journey and rollout and self._plans.readable(tx, row.rollout):
-                gate = gate_of(rollout, self._plans.plan(tx, row.rollout), journey, now, held=row.key in holds)
-                course = self._plans.course(tx, journey)
+                plan, course = self._plans.plan(tx, row.rollout), self._plans.course(tx, journey)
+                held = why_held(holds.get(row.key), journey, halts[row.rollout])
+                downloads = only_downloads(facts, course)
+                gate = gate_of(rollout, plan, journey, now, held=held, downloads=downloads)
             wakes[row.id] = row.kind is OutboxKind.STEP or may_wake(facts, gate.open_since)
             if self._fits(row, facts, course, gate):
                 fits.append(row)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, literal_column, or_, select, tuple_, update
 
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.rollout.state import ENDS
@@ -35,6 +35,7 @@ class Halt(Struct, frozen=True, kw_only=True):
     reason: str
     begun: int
     failed: int
+    forgiven: str = ""  # JSON of the figures when it was lifted; opaque here
     lifted_at: int = 0
     lifted_by: str = ""
 
@@ -49,7 +50,7 @@ class Halt(Struct, frozen=True, kw_only=True):
     @property
     def judged_anew(self) -> bool:
         """Lifted, and nobody has noted yet from which figures on it is judged."""
-        return bool(self.lifted_at) and self.begun < 0
+        return bool(self.lifted_at) and not self.forgiven
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -99,14 +100,10 @@ _STANDING = Statement(
 )
 _LIFT = Statement(
     update(halts)
-    .values(begun=literal_column("-1"), lifted_at=bindparam("at"), lifted_by=bindparam("who"))
+    .values(lifted_at=bindparam("at"), lifted_by=bindparam("who"))
     .where(halts.c.id == bindparam("of_halt"), halts.c.lifted_at == ZERO)
 )
-_FORGIVE = Statement(
-    update(halts)
-    .values(begun=bindparam("new_begun"), failed=bindparam("new_failed"))
-    .where(halts.c.id == bindparam("of_halt"))
-)
+_FORGIVE = Statement(update(halts).values(forgiven=bindparam("new")).where(halts.c.id == bindparam("of_halt")))
 
 _ME = and_(journey.c.rollout == bindparam("of_rollout"), journey.c.wave == bindparam("of_wave"), journey.c.live)
 _WAITING = Statement(
@@ -141,6 +138,13 @@ _UNDER_WAY = Statement(
         journey.c.state.not_in(_ENDS),
     )
 )  # fmt: skip
+_BEGUN = Statement(
+    select(*_PLACE).where(
+        journey.c.rollout == bindparam("of_rollout"),
+        or_(journey.c.commands_sent > ZERO, journey.c.state.in_(_ENDS), journey.c.ready),
+        journey.c.barrier == EMPTY,
+    )
+)
 _CELLS = Statement(
     select(*_SLICES, journey.c.state, func.count())
     .where(journey.c.rollout == bindparam("of_rollout"), journey.c.barrier == EMPTY)
@@ -209,10 +213,10 @@ def _place(row: Sequence[Any]) -> Place:
 
 
 def _halt(row: Sequence[Any]) -> Halt:
-    number, rollout, dimension, value, at, reason, begun, failed, lifted_at, lifted_by = row
+    number, rollout, dimension, value, at, reason, begun, failed, forgiven, lifted_at, lifted_by = row
     return Halt(
         id=number, rollout=rollout, dimension=dimension, value=value, at=at, reason=reason, begun=begun, failed=failed,
-        lifted_at=lifted_at, lifted_by=lifted_by,
+        forgiven=forgiven, lifted_at=lifted_at, lifted_by=lifted_by,
     )  # fmt: skip
 
 
@@ -247,16 +251,16 @@ class Gates(Session):
         self, rollout: int, *, dimension: str, value: str, at: int, reason: str, begun: int, failed: int
     ) -> int:
         number = int(self._value(_LAST_HALT)) + 1
-        self._run(_HALT_ADD, number, rollout, dimension, value, at, plain(reason), begun, failed, 0, "")
+        self._run(_HALT_ADD, number, rollout, dimension, value, at, plain(reason), begun, failed, "", 0, "")
         return number
 
     def lift_halt(self, halt: int, *, at: int, by: str) -> bool:
         """False when it did not stand any more."""
         return self._run(_LIFT, at, by, halt) == 1
 
-    def forgive(self, halt: int, begun: int, failed: int) -> None:
+    def forgive(self, halt: int, figures: str) -> None:
         """Judge its slice from these figures on."""
-        self._run(_FORGIVE, begun, failed, halt)
+        self._run(_FORGIVE, figures, halt)
 
     # --- places ---
 
@@ -283,6 +287,10 @@ class Gates(Session):
         return [_place(row) for row in self._rows(_UNDER_WAY, rollout)]
 
     # --- figures ---
+
+    def begun(self, rollout: int) -> Iterator[Place]:
+        """Devices that something was ever sent to, or that are at an end."""
+        return map(_place, self._rows(_BEGUN, rollout))
 
     def cells(self, rollout: int) -> Mapping[tuple[tuple[str, ...], str], int]:
         """Devices by cell and stored state, barred ones apart. Reads them all."""

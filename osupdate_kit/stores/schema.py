@@ -267,6 +267,7 @@ halts = Table(
     _text("reason"),
     _number("begun"),
     _number("failed"),
+    _text("forgiven"),
     _number("lifted_at"),
     _text("lifted_by"),
     Index("ix_halts_rollout", "rollout"),
