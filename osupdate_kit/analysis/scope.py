@@ -62,9 +62,8 @@ class Scope:
 
         Raises RolloutError when there is no such rollout, or when it had not begun by then.
         """
-        tables = {
-            name: typed(backend, name) for name in ("journey", "transitions", "minutes", "devices", "events", "holds")
-        }
+        names = ("journey", "transitions", "minutes", "devices", "events", "holds", "halts")
+        tables = {name: typed(backend, name) for name in names}
         row = _row(backend, rollout)
         as_of = min(as_of or now, now)
         if min(as_of, known_at or now) < row["started_at"]:

@@ -27,7 +27,7 @@ KEY = ("server", "enrollment_id")
 
 SETTLED = ENDS | {State.UNKNOWN}  # shown as stored, whatever the time
 
-_READ = (*KEY, "state", "ready", "live", "platform", "time_zone", "progress_at", "updated_at")
+_READ = (*KEY, "state", "ready", "live", "platform", "time_zone", "admitted_at", "progress_at", "updated_at")
 _SETTLED = sorted(state.value for state in SETTLED)
 _WAITING = sorted(state.value for state in WAITING)
 
@@ -39,7 +39,8 @@ def shown(scope: Scope, *columns: str, stored: Collection[State] = frozenset(Sta
     """
     scope.only_now("What time adds to a state")
     status, now = scope.status, scope.now
-    rows = scope.journey().select(*dict.fromkeys((*_READ, *_named(scope), *columns)))
+    halted = [column for column, value in _halted(scope) if value]
+    rows = scope.journey().select(*dict.fromkeys((*_READ, *_named(scope), *halted, *columns)))
     if len(stored) < len(State):
         rows = rows.filter(_.state.isin(sorted(state.value for state in stored)))
     lines = [(_.state.isin(_SETTLED), _.state)]
@@ -105,12 +106,14 @@ def _with_silence(scope: Scope, rows: ibis.Table) -> ibis.Table:
 def _shut(scope: Scope, patience: int) -> tuple[ibis.Value, ibis.Value]:
     """Is the gate shut as this device may use it now, and has it been so for longer than patience lasts?
 
-    Held by a person, out of the rollout, in a zone unknown here; or outside the window, or in a black-out, where the
-    device is.
+    Held by a person, out of the rollout, halted, not admitted yet, in a zone unknown here; or outside the window, or in
+    a black-out, where the device is.
     """
     standing = (_.released_at == 0) & ((_.until_at == 0) | (_.until_at > scope.now))
     held = scope.tables["holds"].filter(standing).select(key=_.server + "\n" + _.enrollment_id)
-    kept = ~_.live | (_.server + "\n" + _.enrollment_id).isin(held.key)
+    kept = ~_.live | (_.admitted_at <= 0) | (_.server + "\n" + _.enrollment_id).isin(held.key)
+    for dimension, value in _halted(scope):
+        kept |= _[dimension] == value if dimension else ibis.literal(True)
     apart = sorted(platform.value for platform in Platform if _downloads_apart(scope, platform))
     downloads = ~_.ready & _.platform.isin(apart)
     shut = long_shut = kept
@@ -139,6 +142,15 @@ def _named(scope: Scope) -> list[str]:
     """The columns that black-outs of these days go by."""
     text = " ".join(one.where for one in _blackouts(scope))
     return [column for column in FROZEN if column in text]
+
+
+def _halted(scope: Scope) -> list[tuple[str, str]]:
+    """Columns and their values that stand halted."""
+    if not scope.plan.limits:
+        return []
+    halts = scope.tables["halts"]
+    mine = halts.filter(halts.rollout == scope.subject.rollout, halts.lifted_at == 0)
+    return [(row["dimension"], row["value"]) for row in mine.select("dimension", "value").to_pyarrow().to_pylist()]
 
 
 def _blackouts(scope: Scope) -> tuple[Blackout, ...]:

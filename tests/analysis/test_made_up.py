@@ -29,12 +29,14 @@ from osupdate_kit.rollout.policy import DAY, HOUR, MINUTE, Cadences, Gate
 from osupdate_kit.rollout.shown import Moment, shown
 from osupdate_kit.rollout.state import Deferrals, Facts, State
 from osupdate_kit.rollout.targets import Target
+from osupdate_kit.rollout.waves import Limits
 from osupdate_kit.rollout.windows import Blackout, Kin, Window
 from tests.analysis.conftest import Bench
 
 START = 1_795_420_800_000_000  # Mon 23 Nov 2026, 08:00 UTC
 CADENCES = Cadences(silent_after_hours=10, stalled_after_hours=6.5)
 NONE = ("", "")
+HALTED = "iPad13,18"
 UNLISTED = ("No. (com.example 7)", "Nein. (com.example 7)", "No. (com.example 8)", "no code")
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "")
 SLOW = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -62,6 +64,8 @@ class Row(NamedTuple):
     version: str
     site: str = ""
     platform: str = "iPadOS"
+    admitted_at: int = START
+    model: str = ""
 
 
 rows = st.builds(
@@ -73,6 +77,8 @@ rows = st.builds(
     zone=st.sampled_from(ZONES),
     site=st.sampled_from(["North", "South", ""]),
     platform=st.sampled_from(["iPadOS", "macOS"]),
+    admitted_at=st.sampled_from([START, START, 0, -START]),
+    model=st.sampled_from(["", "", HALTED]),
     progress_at=instants,
     contact_at=instants,
     seen_later=st.integers(0, 2 * HOUR),
@@ -88,6 +94,7 @@ def plan(members: int) -> RolloutPlan:
     return RolloutPlan(
         name="made up", author="test", created_at=START, target=Target(version=OSVersion.parse("26.5")),
         deadline_at=START + 20 * HOUR, window=Window(opens=time(20), closes=time(5)), members=members,
+        limits=Limits(failure_share=0.2),
         download_window=Window(opens=time(9), closes=time(21), days=(1, 2, 3)),
         blackouts=(
             Blackout(first=date(2026, 11, 23), last=date(2026, 11, 23), where='site == "North"', reason="exams"),
@@ -107,13 +114,13 @@ def fill(bench: Bench, devices: list[Row], status: RolloutStatus, walked: list[A
         journey.append(
             text | key | {
                 "rollout": 1, "time_zone": row.zone, "site": row.site, "platform": row.platform,
-                "wave": "all", "barrier": row.barrier, "state": state.value,
+                "wave": "all", "model": row.model, "barrier": row.barrier, "state": state.value,
                 "instrument": "command", "regressed": False, "ready": row.ready, "os_version": row.version,
                 "os_version_start": "18.6", "deferrals_used": None, "deferrals_remaining": None,
                 "failure": row.failure[0], "failure_text": row.failure[1],
                 "commands_sent": row.commands_sent, "progress_at": row.progress_at, "updated_at": row.contact_at,
                 "done_at": START * (state is State.DONE), "updated_seq": 1, "live": row.live, "due_at": None,
-                "admitted_at": START,
+                "admitted_at": row.admitted_at,
             }
         )  # fmt: skip
         inventory.append(
@@ -144,7 +151,11 @@ def fill(bench: Bench, devices: list[Row], status: RolloutStatus, walked: list[A
         at = row["at"]
         sums[at if at == START else at + -at % MINUTE, row["state"]] += row["sign"]
     minutes = [{"rollout": 1, "at": at, "state": name, "change": change} for (at, name), change in sums.items()]
-    bench.fill(plans=[plans], rollouts=[rollouts], journey=journey, devices=inventory, holds=holds,
+    halt = {"rollout": 1, "at": START, "reason": "", "begun": 9, "failed": 5, "forgiven": 0, "lifted_by": ""}
+    halts = [halt | {"id": 1, "dimension": "os_version_start", "value": "18.5", "lifted_at": 0},
+             halt | {"id": 2, "dimension": "platform", "value": "macOS", "lifted_at": START},
+             halt | {"id": 3, "dimension": "model", "value": HALTED, "lifted_at": 0}]  # fmt: skip
+    bench.fill(halts=halts, plans=[plans], rollouts=[rollouts], journey=journey, devices=inventory, holds=holds,
                transitions=transitions, minutes=minutes)  # fmt: skip
 
 
@@ -157,7 +168,7 @@ def state_seen(number: int, row: Row, status: RolloutStatus, now: int) -> str:
     if row.barrier:
         return "barred"
     held = row.held and (0, START + 1, START + 40 * HOUR)[number % 3] != START + 1
-    shut = held or status is not RolloutStatus.RUNNING or not row.live
+    shut = held or row.admitted_at <= 0 or row.model == HALTED or status is not RolloutStatus.RUNNING or not row.live
     made = plan(1)
     downloads = not row.ready and made.steps(Platform(row.platform)).downloads_apart
     hours = made.schedule.hours(Kin(site=row.site, platform=row.platform, wave="all"), downloads=downloads)
