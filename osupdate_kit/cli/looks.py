@@ -13,6 +13,7 @@ SITES = 20
 
 def add_to(app: typer.Typer) -> None:
     app.command("today")(today)
+    app.command("why")(why)
 
 
 def today(
@@ -36,3 +37,31 @@ def today(
         sites = site_rows(found)
         more = f" ({SITES} of {len(sites):,}; --json names all)" if len(sites) > SITES else ""
         table(f"\nBy site{more}", ["site", *KINDS], sites[:SITES], numbers=len(KINDS))
+
+
+def why(
+    context: typer.Context,
+    device: Annotated[str, typer.Argument(help="Its serial, UDID or enrollment ID.")],
+    everything: Annotated[bool, typer.Option("--all", help="Pushes and questions that changed nothing, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """One device's story across rollouts and servers: each command, answer and state, what it waits for, what to do."""
+    from osupdate_kit.kit.why import PARTS, STORY, WHO, part_rows, story_rows, who_rows
+
+    common: Common = context.obj
+    with common.kit() as kit:
+        found = kit.why(device)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    say(found.finding)
+    if found.remedy:
+        say(f"What to do: {found.remedy}")
+    table("\nWho it is", WHO, who_rows(found))
+    if found.parts:
+        table("\nRollouts", PARTS, part_rows(found))
+    if found.story:
+        rows = story_rows(found, minor=everything)
+        left = len(found.story) - len(rows)
+        more = f"; {left:,} pushes and questions that changed nothing are left out, --all shows them" if left else ""
+        table(f"\nWhat happened{more}", STORY, rows)

@@ -1,12 +1,12 @@
 """What ended since, and what needs a person now, over all rollouts: counted by the database, worded here."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from osupdate_kit.errors import AnalysisError, PlanError
 from osupdate_kit.protocol.causes import Cause, Owner, Retry
@@ -15,7 +15,7 @@ from osupdate_kit.rollout.needs import need_of
 from osupdate_kit.rollout.policy import DAY, HOUR
 from osupdate_kit.rollout.state import State
 from osupdate_kit.service.loop import TAIL
-from osupdate_kit.stores.ledger import StoredRollout
+from osupdate_kit.stores.ledger import StoredRollout, Transaction
 from osupdate_kit.views.status import count, iso, moment
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ _ARMED = Cause(
     Retry.NO,
     Owner.ADMIN,
 )
-_HALTED = "Look at the figures that it names; then resume it, or cancel it."
+_HALTED = "Look at what it names; then resume it, or cancel it."
+_LIFT = "Look at the devices that failed; then lift the halt, or leave them out."
+_BY_HAND = ("a person to open it", "a person may open it")  # as `rollout/gates.py` words it
+_OPEN = "Look at the waves before it; then open it."
 _UNSERVED = "Run `osupdate-kit serve`: until then nothing is sent, and no answer is read."
 
 
@@ -58,7 +61,7 @@ class Ended:
 class Need:
     """Something for a person. `devices` 0: it is about the rollout, or the service."""
 
-    kind: str  # one of KINDS; halted, plan, service
+    kind: str  # one of KINDS; halted, gate, plan, service
     what: str
     why: str
     remedy: str
@@ -182,14 +185,15 @@ def today(kit: "Kit", since: str = SINCE) -> Today:
     seen = [(stored, name) for stored, name in rollouts if _matters(stored, begins, now)]
     counted = _Counted()
     with reading(kit.ledger.url) as backend:
-        halts = _halts(backend)
         ended, unreadable = [], []
         for stored, name in seen:
             try:
                 ended.append(_look(kit, backend, stored, name, begins, now, counted))
             except PlanError as error:  # one that cannot be read holds up no other (I9)
                 unreadable.append(_unreadable(stored, name, error))
-    needs = [*_unserved(kit, rollouts), *unreadable, *_halted(seen, halts), *counted.needs()]
+    with kit.ledger.read() as tx:
+        halted = list(_halted(tx, seen))
+    needs = [*_unserved(kit, rollouts), *unreadable, *halted, *counted.needs()]
     return Today(
         since=begins,
         at=now,
@@ -278,53 +282,33 @@ def _look(
     )
 
 
-class _Halt(NamedTuple):
-    """One that stands; an empty dimension means the whole rollout."""
-
-    dimension: str
-    value: str
-    at: int
-    reason: str
-
-
-def _halts(backend: "ibis.BaseBackend") -> dict[int, list[_Halt]]:
-    """By rollout."""
-    from ibis import _
-
-    from osupdate_kit.analysis.scope import typed
-
-    found: dict[int, list[_Halt]] = defaultdict(list)
-    for row in typed(backend, "halts").filter(_.lifted_at == 0).order_by("id").to_pyarrow().to_pylist():
-        found[row["rollout"]].append(_Halt(row["dimension"], row["value"], row["at"], row["reason"]))
-    return found
-
-
-def _halted(seen: Sequence[tuple[StoredRollout, str]], halts: Mapping[int, Sequence[_Halt]]) -> Iterator[Need]:
-    """Whole rollouts, and slices of those that go on."""
+def _halted(tx: Transaction, seen: Sequence[tuple[StoredRollout, str]]) -> Iterator[Need]:
+    """Whole rollouts, slices of those that go on, and waves that only a person opens."""
     for stored, name in seen:
-        whole = [_Halt("", "", stored.changed_at, stored.reason)] if stored.status is RolloutStatus.HALTED else []
-        slices = [halt for halt in halts.get(stored.id, ()) if halt.dimension] if stored.status not in _OVER else []
-        for halt in (*whole, *slices):
+        if stored.status in _OVER:
+            continue
+        what = f"Rollout {stored.id}, {name}"
+        if stored.status is RolloutStatus.HALTED:
+            why = f"{stored.reason.rstrip('.') or 'No reason was given'}; since {moment(stored.changed_at)}."
+            yield _of_team("halted", f"{what}, is halted", why, _HALTED, stored.id)
+        for halt in tx.halts(stored.id):
             part = f" for {halt.dimension.replace('_', ' ')} {halt.value}" if halt.dimension else ""
-            yield Need(
-                kind="halted",
-                what=f"Rollout {stored.id}, {name}, is halted{part}",
-                why=f"{halt.reason.rstrip('.') or 'No reason was given'}; since {moment(halt.at)}.",
-                remedy=_HALTED,
-                owner=Owner.ADMIN.value,
-                rollouts=(stored.id,),
-            )
+            why = f"{halt.reason.rstrip('.')}; since {moment(halt.at)}."
+            yield _of_team("halted", f"{what}, stands still{part}", why, _LIFT, stored.id)
+        for wave in tx.waves(stored.id):
+            if not wave.opened_at and wave.waits_for.endswith(_BY_HAND):
+                yield _of_team(
+                    "gate", f"{what}: wave {wave.name} waits", f"It waits for {wave.waits_for}.", _OPEN, stored.id
+                )
+
+
+def _of_team(kind: str, what: str, why: str, remedy: str, rollout: int) -> Need:
+    return Need(kind=kind, what=what, why=why, remedy=remedy, owner=Owner.ADMIN.value, rollouts=(rollout,))
 
 
 def _unreadable(stored: StoredRollout, name: str, error: PlanError) -> Need:
-    return Need(
-        kind="plan",
-        what=f"Rollout {stored.id}, {name}, waits",
-        why=f"Its plan cannot be read: {error.args[0]}",
-        remedy=error.remedy,
-        owner=Owner.ADMIN.value,
-        rollouts=(stored.id,),
-    )
+    why = f"Its plan cannot be read: {error.args[0]}"
+    return _of_team("plan", f"Rollout {stored.id}, {name}, waits", why, error.remedy, stored.id)
 
 
 def _unserved(kit: "Kit", rollouts: Sequence[tuple[StoredRollout, str]]) -> Iterator[Need]:

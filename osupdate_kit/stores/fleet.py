@@ -96,6 +96,15 @@ _BY_SERIAL = Statement(
     .offset(ZERO)
 )
 
+_NEXT_SERVER = Statement(select(func.min(devices.c.server)).where(devices.c.server > bindparam("after")))
+_CALLED = Statement(
+    select(*_KEY)
+    .where(devices.c.server == bindparam("server"), devices.c.serial == bindparam("serial"))
+    .order_by(devices.c.enrollment_id)
+)
+_ENROLLED_AS = Statement(select(*_KEY).where(devices.c.server == bindparam("server"), _KEY[1] == bindparam("id")))
+_BY_UDID = Statement(select(*_KEY).where(devices.c.udid == bindparam("udid")).order_by(*_KEY))
+
 _HOLD_COLUMNS = (
     holds.c.id, holds.c.server, holds.c.enrollment_id, holds.c.at, holds.c.until_at, holds.c.who, holds.c.reason,
 )  # fmt: skip
@@ -105,6 +114,11 @@ _HOLD_ADD = Statement(insert(holds))
 _HOLDS_OF = Statement(
     select(*_HOLD_COLUMNS)
     .where(holds.c.server == bindparam("server"), among(holds.c.enrollment_id), _STANDS)
+    .order_by(holds.c.id)
+)
+_HOLDS_EVER = Statement(
+    select(*_HOLD_COLUMNS, holds.c.released_at, holds.c.released_by)
+    .where(holds.c.server == bindparam("server"), among(holds.c.enrollment_id))
     .order_by(holds.c.id)
 )
 _HOLDS_ALL = Statement(select(*_HOLD_COLUMNS).where(_STANDS).order_by(holds.c.id))
@@ -129,8 +143,18 @@ _SERVERS = Statement(select(servers.c.name, servers.c.kind).order_by(servers.c.n
 
 
 def _hold_of(row: Sequence[Any]) -> Hold:
-    number, server, enrollment_id, at, until_at, who, reason = row
-    return Hold(id=number, key=DeviceKey(server, enrollment_id), at=at, until_at=until_at, by=who, reason=reason)
+    number, server, enrollment_id, at, until_at, who, reason, *released = row
+    released_at, released_by = released or (0, "")
+    return Hold(
+        id=number,
+        key=DeviceKey(server, enrollment_id),
+        at=at,
+        until_at=until_at,
+        by=who,
+        reason=reason,
+        released_at=released_at,
+        released_by=released_by,
+    )
 
 
 class Fleet(Session):
@@ -195,6 +219,26 @@ class Fleet(Session):
         row = self._row(_BY_SERIAL, server, serial) if serial else None
         return DeviceKey(*row) if row else None
 
+    def keys_called(self, name: str) -> list[DeviceKey]:
+        """Every enrolment of the device with this serial, enrollment ID or UDID, on all servers; costs by these rows.
+
+        Only a UDID that is no enrollment ID is looked for in the whole inventory.
+        """
+        servers = list(self._servers())
+        found = [DeviceKey(*row) for server in servers for row in self._rows(_ENROLLED_AS, server, name)]
+        serials = {stored.device.serial for stored in self.devices(found).values()} | {name}
+        for serial in sorted(serials - {""}):
+            found += [DeviceKey(*row) for server in servers for row in self._rows(_CALLED, server, serial)]
+        if not found and name:
+            found = [DeviceKey(*row) for row in self._rows(_BY_UDID, name)]
+        return list(dict.fromkeys(found))
+
+    def _servers(self) -> Iterator[str]:
+        """Those that devices are on, each found by the index."""
+        after: str | None = ""
+        while after := self._value(_NEXT_SERVER, after):
+            yield after
+
     # --- holds ---
 
     def add_hold(self, key: DeviceKey, *, at: int, by: str, reason: str, until_at: int = 0) -> int:
@@ -206,6 +250,10 @@ class Fleet(Session):
     def holds(self, keys: Iterable[DeviceKey], now: int) -> dict[DeviceKey, Hold]:
         """Those among the devices that are held now, each with its newest hold."""
         return {hold.key: hold for hold in map(_hold_of, self._of(_HOLDS_OF, keys, now))}
+
+    def holds_ever(self, keys: Iterable[DeviceKey]) -> list[Hold]:
+        """All holds of these devices, released and expired ones too; oldest first."""
+        return sorted(map(_hold_of, self._of(_HOLDS_EVER, keys)), key=lambda hold: hold.id)
 
     def all_holds(self, now: int) -> dict[DeviceKey, Hold]:
         return {hold.key: hold for hold in map(_hold_of, self._rows(_HOLDS_ALL, now))}

@@ -118,6 +118,8 @@ class Hold:
     until_at: int  # 0 = until released
     by: str
     reason: str
+    released_at: int = 0
+    released_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -253,3 +253,15 @@ def test_today_says_what_ended_and_what_needs_a_person(place: Place) -> None:
     late = Kit(kit.ledger, kit.servers, RunningClock(start_at=kit.clock.now() + DAY), kit.cadences)
     assert late.today().sites == {"North": {"expired": 1}}
     kit.close()
+
+
+def test_why_tells_the_story_of_one_device(place: Place) -> None:
+    planned(place)
+    place.run("rollout", "start", "plan.yaml", "--yes")
+    told = place.json("why", "SPAD1")
+    assert [(one["rollout"], one["state"]) for one in told["parts"]] == [(1, "held")]
+    assert told["enrolments"][0]["name"] == HOSTILE
+    shown = place.run("why", "PAD-2").stdout
+    assert "barred in rollout 1" in shown
+    assert "What to do: Nothing to do." in shown
+    assert "No device is called 'nobody'" in place.run("why", "nobody", exits=2).stderr

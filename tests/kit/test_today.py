@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Text, create_engine
+from sqlalchemy import create_engine
 
 from osupdate_kit.errors import AnalysisError
 from osupdate_kit.fleet.selection import Selection
@@ -17,8 +18,9 @@ from osupdate_kit.kit import Today
 from osupdate_kit.kit.today import KINDS, since_of
 from osupdate_kit.rollout.needs import cause_name, need_of
 from osupdate_kit.rollout.policy import DAY, HOUR
+from osupdate_kit.rollout.waves import Opening, Wave, Who
 from osupdate_kit.rollout.windows import Window
-from osupdate_kit.stores.schema import halts, plans
+from osupdate_kit.stores.schema import plans
 from tests.views.scene import HOSTILE, MACS, PADS, Scene, scene
 
 NOW = 1_795_420_800_000_000  # Mon 23 Nov 2026, 08:00 UTC
@@ -147,18 +149,14 @@ def test_nobody_at_work_and_a_halt_stand_first(later: Scene) -> None:
 
 
 def test_a_slice_that_is_halted_is_named_until_a_person_lifts_it(later: Scene) -> None:
-    empty = {column.name: "" if isinstance(column.type, Text) else 0 for column in halts.c}
-    words = empty | {"id": 1, "rollout": 2, "dimension": "os_version_start", "value": "18.6",
-                     "at": later.kit.now(), "reason": "9 of 14 failed"}  # fmt: skip
-    engine = create_engine(later.kit.ledger.url)
-    with engine.begin() as connection:
-        connection.execute(halts.insert(), words)
+    with later.kit.ledger.write() as tx:
+        number = tx.add_halt(2, dimension="os_version_start", value="18.6", at=later.kit.now(),
+                             reason="9 of 14 failed", begun=14, failed=9)  # fmt: skip
     (halted,) = (n for n in later.kit.today().needs if n.kind == "halted")
-    assert halted.what.endswith("is halted for os version start 18.6")
+    assert halted.what.endswith("stands still for os version start 18.6")
     assert halted.why.startswith("9 of 14 failed; since")
-    with engine.begin() as connection:
-        connection.execute(halts.update().values(lifted_at=later.kit.now()))
-    engine.dispose()
+    with later.kit.ledger.write() as tx:
+        assert tx.lift_halt(number, at=later.kit.now(), by="ann")
     assert "halted" not in by_kind(later.kit.today())
 
 
@@ -176,6 +174,18 @@ def test_a_plan_that_cannot_be_read_hides_no_other_rollout(tmp_path: Path) -> No
     assert unreadable.rollouts == (1,)
     assert unreadable.remedy
     assert [one.rollout for one in today.ended] == [2]
+    made.kit.close()
+
+
+def test_a_wave_that_only_a_person_opens_is_named(tmp_path: Path) -> None:
+    made = scene(tmp_path, 12)
+    waves = (Wave(name="canary", who=Who(percent=20)), Wave(name="broad", opens=Opening(by_hand=True)))
+    plan = made.kit.plan(made.selection(), target=MACS).plan
+    made.kit.start(made.kit.draft(made.selection(), replace(plan, waves=waves)))
+    made.turn()
+    (gate,) = (n for n in made.kit.today().needs if n.kind == "gate")
+    assert gate.what.endswith("wave broad waits")
+    assert gate.why == "It waits for a person to open it."
     made.kit.close()
 
 

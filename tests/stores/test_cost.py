@@ -17,6 +17,8 @@ WHOLE = {
     "_AUDITS_OF",
     "_SERVERS",
     "_HOLDS_ALL",
+    "_HOLDS_EVER",
+    "_BY_UDID",
     "_MINUTES_WRONG",
 }
 STATEMENTS = {

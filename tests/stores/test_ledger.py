@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from sqlalchemy import select, update
 
 from osupdate_kit.errors import PlanError, RolloutError
+from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.events import EventKind
@@ -157,6 +158,27 @@ def test_a_hold_stands_until_its_end_or_its_release(ledger: Ledger) -> None:
         assert tx.release_hold(first, at=NOW, by="bob")
         assert not tx.release_hold(first, at=NOW, by="bob")
         assert tx.holds([key(1)], NOW) == {}
+        assert [hold.released_by for hold in tx.holds_ever([key(1), key(2)])] == ["bob", ""]
+
+
+def test_a_device_is_called_by_serial_enrollment_id_or_udid_on_every_server(ledger: Ledger) -> None:
+    here, there, guest = DeviceKey("a", "UDID-1"), DeviceKey("b", "UDID-1"), DeviceKey("c", "GUEST-7")
+    with ledger.write() as tx:
+        tx.add_devices(
+            [
+                Device(key=here, udid="UDID-1", serial="S1"),
+                Device(key=there, udid="UDID-1"),
+                Device(key=guest, udid="UDID-2", serial="S1"),
+                Device(key=key(9)),
+            ],
+            now=1,
+        )
+    with ledger.read() as tx:
+        assert set(tx.keys_called("S1")) == {here, guest}
+        assert set(tx.keys_called("UDID-1")) == {here, there, guest}
+        assert tx.keys_called("UDID-2") == [guest]
+        assert tx.keys_called("GUEST-7") == [guest, here]
+        assert tx.keys_called("nobody") == tx.keys_called("") == []
 
 
 def test_the_census_asks_in_turn(ledger: Ledger) -> None:

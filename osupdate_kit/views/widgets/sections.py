@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from osupdate_kit.protocol.terms import Platform
+from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.status import GROUPS, count, moment
 from osupdate_kit.views.widgets.drafts import platform_name
 from osupdate_kit.views.widgets.story import Story, StoryLine, Told
@@ -172,7 +173,7 @@ def _wait(wait: Wait, watched: Watched) -> Section:
         "state": wait.state,
         "value": f"{wait.state} {wait.reason}".strip(),
         "devices": wait.devices,
-        "words": wait_words(wait, watched),
+        "words": wait_words(wait.state, wait.reason, watched.head.window),
     }
 
 
@@ -191,18 +192,17 @@ _WAITS: Mapping[str, str] = {
 }
 
 
-def wait_words(wait: Wait, watched: Watched) -> str:
-    """For what or whom these devices wait: completes "104 devices wait …"."""
-    words = _WAITS.get(wait.state, "")
-    if wait.reason == "window shut":
-        window = watched.head.window
+def wait_words(state: str, reason: str, window: Window) -> str:
+    """For what or whom such devices wait: completes "104 devices wait …"; empty for an end, or what needs a person."""
+    words = _WAITS.get(state, "")
+    if reason == "window shut":
         where = "" if window.opens == window.closes else f", {window} device-local"
-        return f"for the install window{where}" + ("; the download is complete" if wait.state == "downloaded" else "")
-    if wait.reason in ("paused", "halted"):
-        return f"for a person to resume: the rollout is {wait.reason}"
-    if wait.reason == "cancelled" and wait.state in ("held", "downloaded"):
+        return f"for the install window{where}" + ("; the download is complete" if state == "downloaded" else "")
+    if reason in ("paused", "halted"):
+        return f"for a person to resume: the rollout is {reason}"
+    if reason == "cancelled" and state in ("held", "downloaded"):
         return "for nothing: the rollout is cancelled"
-    return f"{words} ({wait.reason})" if wait.reason else words
+    return f"{words} ({reason})" if reason and words else words
 
 
 def _deferrals(watched: Watched) -> Section:

@@ -49,8 +49,8 @@ class Story:
     lines: tuple[StoryLine, ...]  # oldest first
 
 
-def story(told: Told) -> Story:
-    """All that happened since the rollout began, and the state after each event."""
+def story(told: Told, most: int = SHOWN) -> Story:
+    """All that happened since the rollout began, and the state after each event; of it the newest `most` lines."""
     if told.course is None:
         return Story(0, (_barred(told),))
     lines = [StoryLine(at=told.start.at, seq=0, title="The rollout began", state=State.HELD, changed=True)]
@@ -62,7 +62,7 @@ def story(told: Told) -> Story:
         after = stored_state(facts, told.course)
         lines.append(_line(event, state, after, told))
         state = after
-    return Story(max(0, len(lines) - SHOWN), tuple(lines[-SHOWN:]))
+    return Story(max(0, len(lines) - most), tuple(lines[-most:]))
 
 
 def _barred(told: Told) -> StoryLine:
@@ -77,7 +77,7 @@ def _barred(told: Told) -> StoryLine:
 
 
 def _line(event: RolloutEvent, before: State, after: State, told: Told) -> StoryLine:
-    title, detail, minor = _words(event, told.course.rollout if told.course else 0)
+    title, detail, minor = words_of(event, told.course.rollout if told.course else 0)
     from_device = event.kind in _FROM_DEVICE
     return StoryLine(
         at=event.at,
@@ -131,8 +131,8 @@ _ANSWERS = {
 }
 
 
-def _words(event: RolloutEvent, rollout: int) -> tuple[str, str, bool]:
-    """Title, detail, and whether it is minor."""
+def words_of(event: RolloutEvent, rollout: int) -> tuple[str, str, bool]:
+    """Title, detail, and whether it is minor; as told in the story of this rollout."""
     if event.kind in _PLAIN:
         return _PLAIN[event.kind]
     words: Any = event.evidence
