@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from osupdate_kit.rollout.needs import IN_NEED
+
 GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "reached": ("reached", ("done", "notified", "downloaded_end")),
     "active": (
@@ -44,6 +46,32 @@ class DeviceStatus:
     updated_at: str | None  # newest evidence, ISO 8601 UTC
     barrier: str = ""  # first reason that bars it, by its name
     cause: str = ""  # why it failed or expired: the failure's class; where that is not known, domain and code
+    name: str = ""  # as its user wrote it; "" = not known
+    wave: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveStatus:
+    """One wave: `devices` without barred ones; `pace`: how many may be under way at once, 0 = all."""
+
+    name: str
+    opened_at: str | None  # ISO 8601 UTC; None: it waits
+    opened_by: str
+    pace: int
+    waits_for: str
+    devices: int
+    done: int
+    lost: int  # failed or expired
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaltStatus:
+    """What stands still by its figures, until a person lifts it."""
+
+    number: int
+    part: str  # such as "model iPad13,18"
+    reason: str
+    since: str  # ISO 8601 UTC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +90,8 @@ class RolloutStatusView:
     states: dict[str, int]
     failures: dict[str, int]
     armed: tuple[str, ...]  # serials (or UDIDs) that may still install because of us
+    waves: tuple[WaveStatus, ...] = ()  # in their order; none: all may begin at once
+    halts: tuple[HaltStatus, ...] = ()  # those that stand
     devices: tuple[DeviceStatus, ...] = field(default=())
 
     def __post_init__(self) -> None:
@@ -87,11 +117,17 @@ class RolloutStatusView:
         eligible = self.selected - self.states.get("barred", 0)
         if not eligible:
             return f"None of {count(self.selected)} devices can take {self.target}."
-        person = sum(self.states.get(state, 0) for state in ("failed", "expired", "silent", "stalled", "unknown"))
-        head = f"{count(done)} of {count(eligible)} devices run {self.target}."
         if done == eligible:
-            return f"All {count(eligible)} devices run {self.target}."
-        return f"{head} {count(person)} need a person." if person else f"{head} The others are on their way."
+            return (
+                f"All {count(eligible)} devices run {self.target}." if done > 1 else f"The device runs {self.target}."
+            )
+        person, noun = self.needs_person, "device" if eligible == 1 else "devices"
+        others = f"{count(person)} need{'s' * (person == 1)} a person." if person else "The others are on their way."
+        return f"{count(done)} of {count(eligible)} {noun} run{'s' * (done == 1)} {self.target}. {others}"
+
+    @property
+    def needs_person(self) -> int:
+        return sum(self.states.get(state, 0) for state in IN_NEED)
 
     @property
     def reconciliation(self) -> str:

@@ -66,6 +66,7 @@ def device(number: int) -> DeviceStatus:
         updated_at=iso(AT - number % 3_000 * MINUTE) if state != "barred" else None,
         barrier=barrier,
         cause=cause,
+        name="" if number % 5 == 0 else HOSTILE[number // 7 % len(HOSTILE)] if number % 7 == 0 else f"iPad {number}",
     )
 
 

@@ -20,6 +20,7 @@ from bs4 import BeautifulSoup
 from plotly.offline import get_plotlyjs
 
 from osupdate_kit.errors import ReportError
+from osupdate_kit.rollout.needs import IN_NEED
 from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.charts.canvas import Canvas
 from osupdate_kit.views.charts.words import label
@@ -28,7 +29,7 @@ from osupdate_kit.views.reports.contents import Kind, Table
 from osupdate_kit.views.reports.html import html_report
 from osupdate_kit.views.reports.pdf import pdf_report
 from osupdate_kit.views.reports.text import shown
-from osupdate_kit.views.reports.value import NEEDS_PERSON, SHOWN
+from osupdate_kit.views.reports.value import SHOWN
 from tests import real
 from tests.views import fleets
 from tests.views.fleets import AT, HOSTILE, device, devices, report, status
@@ -119,7 +120,7 @@ def test_value_counts_what_the_devices_say() -> None:
     assert (
         sum(cause.devices for cause in of.barred) == of.count("barred") == sum(one.state == "barred" for one in fleet)
     )
-    assert of.needs_person == sum(one.state in NEEDS_PERSON for one in fleet)
+    assert of.needs_person == sum(one.state in IN_NEED for one in fleet)
     assert f"{of.needs_person} need a person" in of.status.finding
     assert [one.state for one in of.exceptions] == ["failed"] * SHOWN
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from osupdate_kit.analysis.scope import Subject
+from osupdate_kit.rollout.needs import IN_NEED, LOST
 from osupdate_kit.views.charts.canvas import Canvas, Label, milliseconds, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
 from osupdate_kit.views.charts.words import are, clean, devices, label, listed, name, part_of, reconciliation, share
@@ -186,8 +187,8 @@ def _finding(counts: Mapping[str, int]) -> str:
     if total == 1:
         (state,) = (state for state, number in counts.items() if number)
         return f"The one device is {label(state).lower()}"
-    lost = [(counts.get(state, 0), state) for state in ("failed", "expired", "silent", "stalled", "unknown")]
-    parts = [f"{count(n)} {'' if state in ('failed', 'expired') else are(n) + ' '}{label(state).lower()}"
+    lost = [(counts.get(state, 0), state) for state in IN_NEED]
+    parts = [f"{count(n)} {'' if state in LOST else are(n) + ' '}{label(state).lower()}"
              for n, state in lost if n]  # fmt: skip
     tail = f"; {listed(parts[:3])}" if parts else ""
     if barred == total:

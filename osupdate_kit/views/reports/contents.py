@@ -243,9 +243,21 @@ def deferrals(report: Report) -> Table:
     )
 
 
+_NEWS = Column("Last news (UTC)", Kind.MOMENT)
+_WHY = (Column("Why", wide=True), Column("What to do", wide=True))
+
+
+def exception_columns() -> tuple[Column, ...]:
+    """Of the data files; a page has one column for serial and name."""
+    return (Column("Serial"), Column("Name"), Column("Platform"), _STATE, _NEWS, *_WHY)
+
+
 def exception_row(device: DeviceStatus) -> tuple[Cell, ...]:
-    name = device.serial or device.udid
-    return (name, device.platform, device.state, _iso(device.updated_at), device.reason, device.remedy)
+    return (device.serial or device.udid, device.name, *_exception(device))
+
+
+def _exception(device: DeviceStatus) -> tuple[Cell, ...]:
+    return (device.platform, device.state, _iso(device.updated_at), device.reason, device.remedy)
 
 
 def exceptions(report: Report) -> Table:
@@ -254,15 +266,8 @@ def exceptions(report: Report) -> Table:
         title="Devices that need a person",
         what=f"{count(len(report.exceptions))} of {count(report.needs_person)} shown"
         + ("." if len(report.exceptions) == report.needs_person else "; all of them stand in the Excel and CSV files."),
-        columns=(
-            Column("Serial"),
-            Column("Platform"),
-            _STATE,
-            Column("Last news (UTC)", Kind.MOMENT),
-            Column("Why", wide=True),
-            Column("What to do", wide=True),
-        ),
-        rows=tuple(exception_row(device) for device in report.exceptions),
+        columns=(Column("Device"), Column("Platform"), _STATE, _NEWS, *_WHY),
+        rows=tuple((who(device), *_exception(device)) for device in report.exceptions),
         of=report.needs_person,
     )
 
@@ -374,6 +379,11 @@ def _from_frame(cell: Any) -> Cell:
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
+
+
+def who(device: DeviceStatus) -> str:
+    """`DMPX00000001 · iPad of room 12`"""
+    return " · ".join(part for part in (device.serial or device.udid, device.name) if part)
 
 
 def known_by(report: Report) -> str:

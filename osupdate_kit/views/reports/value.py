@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from osupdate_kit.errors import ReportError
 from osupdate_kit.protocol.causes import Owner, cause_of, class_of
 from osupdate_kit.rollout.eligibility import WORDS, Barrier
+from osupdate_kit.rollout.needs import IN_NEED
 from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.status import GROUPS, DeviceStatus, RolloutStatusView, count
 
 Devices = Callable[[], Iterable[DeviceStatus]]  # all devices of the rollout, each call anew, of one snapshot
 
-NEEDS_PERSON = ("failed", "expired", "silent", "stalled", "unknown")
 PUT_OFF = GROUPS["put_off"][1]
 SHOWN = 50  # devices that a page names; the rest stands in Excel and CSV
 
@@ -76,7 +76,7 @@ class Report:
 
     @property
     def needs_person(self) -> int:
-        return self.count(*NEEDS_PERSON)
+        return self.status.needs_person
 
 
 def report_of(
@@ -97,7 +97,7 @@ def report_of(
     remedies: dict[str, str] = {}
     barred: Counter[str] = Counter()
     deferrals: Counter[tuple[str, int | None, int | None]] = Counter()
-    exceptions: dict[str, list[DeviceStatus]] = {state: [] for state in NEEDS_PERSON}
+    exceptions: dict[str, list[DeviceStatus]] = {state: [] for state in IN_NEED}
     for device in devices():
         state = device.state
         states[state] += 1
@@ -128,7 +128,7 @@ def report_of(
                 deferrals.items(), key=lambda item: (item[0][0], -1 if item[0][2] is None else item[0][2])
             )
         ),
-        exceptions=tuple(device for state in NEEDS_PERSON for device in exceptions[state])[:SHOWN],
+        exceptions=tuple(device for state in IN_NEED for device in exceptions[state])[:SHOWN],
         acts=tuple(acts),
         devices=devices,
     )

@@ -11,13 +11,14 @@ from typing import Protocol
 from xlsxwriter.exceptions import XlsxWriterException
 
 from osupdate_kit.errors import ReportError
+from osupdate_kit.rollout.needs import IN_NEED
 from osupdate_kit.views.reports import contents
 from osupdate_kit.views.reports.contents import Cell, Column, Table
 from osupdate_kit.views.reports.excel import ROWS, ExcelFile
 from osupdate_kit.views.reports.html import html_report
 from osupdate_kit.views.reports.pdf import pdf_report
 from osupdate_kit.views.reports.text import CsvFiles
-from osupdate_kit.views.reports.value import NEEDS_PERSON, Report, check_sum
+from osupdate_kit.views.reports.value import Report, check_sum
 from osupdate_kit.views.status import count
 
 Progress = Callable[[str, float], None]  # what is being written, and the share of it that is, 0–1
@@ -101,7 +102,7 @@ def _write_data(report: Report, place: Path, wanted: Sequence[Format], progress:
             sink.begin("devices", contents.device_columns())
             for table in (contents.failures(report), contents.deferrals(report)):
                 _whole(sink, table)
-            sink.begin("exceptions", contents.exceptions(report).columns)
+            sink.begin("exceptions", contents.exception_columns())
             _whole(sink, contents.barred(report))
             sink.begin("armed", contents.armed(report).columns)
             _whole(sink, contents.acts(report))
@@ -115,7 +116,7 @@ def _write_devices(report: Report, sinks: Sequence[Sink], progress: Progress) ->
         states[device.state] += 1
         for sink in sinks:
             sink.add("devices", cells)
-            if device.state in NEEDS_PERSON:
+            if device.state in IN_NEED:
                 sink.add("exceptions", contents.exception_row(device))
         if number % _DEVICES_PER_MESSAGE == 0:
             progress("Devices", number / report.status.selected)
