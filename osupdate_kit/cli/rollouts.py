@@ -13,9 +13,10 @@ from osupdate_kit.cli.fleet import AsJson
 from osupdate_kit.errors import PlanError, RolloutError
 from osupdate_kit.feeds.inventory import read_list
 from osupdate_kit.kit import Draft, Kit
+from osupdate_kit.kit.plans import deadline_of
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.state import ATTENTION, ENDS
-from osupdate_kit.views.status import STATES, RolloutStatusView, iso
+from osupdate_kit.views.status import STATES, RolloutStatusView, WaveStatus, iso
 
 plan = typer.Typer(no_args_is_help=True, help="Plans: who takes which version, how, and by when.")
 rollout = typer.Typer(no_args_is_help=True, help="Rollouts: begun plans.")
@@ -264,10 +265,19 @@ def _print(status: RolloutStatusView) -> None:
     say(f"{status.reconciliation}. As of {status.as_of}; deadline {status.deadline_at}.")
     if status.excluded:
         say(f"Barred: {counted(status.excluded)}.")
+    if status.waves:
+        cells = [(w.name, _opening(w), w.devices, w.done, w.lost, w.pace or "all") for w in status.waves]
+        table("", ("wave", "open since, or waits for", "devices", "done", "lost", "at once"), cells, numbers=4)
+    for halt in status.halts:
+        say(f"Halted since {halt.since}: {halt.reason}. Lift it by: rollout lift {status.rollout} {halt.number}")
     if status.failures:
         say(f"Failed by cause: {counted(status.failures)}.")
     if status.armed:
         say(f"{ARMED} ({len(status.armed):,}): {some(status.armed, 20)}")
+
+
+def _opening(wave: WaveStatus) -> str:
+    return f"{wave.opened_at} by {wave.opened_by}" if wave.opened_at else wave.waits_for or "the service"
 
 
 def report(
@@ -353,6 +363,41 @@ def retry(
 ) -> None:
     """Give failed devices their tries anew."""
     _act(context, number, "retry", cause, as_json=as_json)
+
+
+@rollout.command("open")
+def open_wave(
+    context: typer.Context,
+    number: Rollout,
+    wave: Annotated[str, typer.Argument(help="Its name in the plan.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let a wave begin now, whatever it waits for."""
+    _act(context, number, "open", wave, as_json=as_json)
+
+
+@rollout.command("lift")
+def lift(
+    context: typer.Context,
+    number: Rollout,
+    halt: Annotated[int, typer.Argument(help="The halt's number; `rollout status` shows it. 0: all of them.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Let go on what its figures halted; it is judged by what happens from then on."""
+    _act(context, number, "lift", str(halt or ""), as_json=as_json)
+
+
+@rollout.command("extend")
+def extend(
+    context: typer.Context,
+    number: Rollout,
+    deadline: Annotated[str, typer.Argument(help="3d or 12h from now, or a moment such as 2026-12-04T18:00+01:00.")],
+    as_json: AsJson = False,
+) -> None:
+    """Put the deadline off."""
+    with context.obj.kit() as kit:
+        deadline_at = deadline_of(deadline, kit.clock.now())
+    _act(context, number, "extend", str(deadline_at), as_json=as_json)
 
 
 @rollout.command("abandon")

@@ -14,8 +14,16 @@ from osupdate_kit.rollout.policy import Cadences
 from osupdate_kit.rollout.shown import Moment, shown
 from osupdate_kit.rollout.state import State
 from osupdate_kit.service.loop import gate_of, why_held
-from osupdate_kit.stores.ledger import StoredJourney, StoredRollout, Transaction
-from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, iso, moment, summary
+from osupdate_kit.stores.ledger import StoredJourney, StoredRollout, StoredWave, Transaction
+from osupdate_kit.views.status import (
+    DeviceStatus,
+    HaltStatus,
+    RolloutStatusView,
+    WaveStatus,
+    iso,
+    moment,
+    summary,
+)
 
 
 def rollout_and_plan(tx: Transaction, rollout: int) -> tuple[StoredRollout, RolloutPlan]:
@@ -44,11 +52,14 @@ def status(
     stored, plan = rollout_and_plan(tx, rollout)
     listed: list[DeviceStatus] = []
     excluded: Counter[str] = Counter()
+    by_wave: Counter[tuple[str, str]] = Counter()
 
     def rows() -> Iterator[DeviceStatus]:
         for row in device_rows(tx, rollout, now, cadences):
             if row.barrier:
                 excluded[barrier_words(row.barrier)] += 1
+            else:
+                by_wave[row.wave, row.state] += 1
             if keep(row):
                 listed.append(row)
             yield row
@@ -67,7 +78,26 @@ def status(
         states=dict(states.most_common()),
         failures=dict(failures.most_common()),
         armed=tuple(armed),
+        waves=tuple(_wave(wave, by_wave) for wave in tx.waves(rollout)),
+        halts=tuple(
+            HaltStatus(number=halt.id, part=halt.part, reason=halt.reason, since=iso(halt.at))
+            for halt in tx.halts(rollout)
+        ),
         devices=tuple(listed),
+    )
+
+
+def _wave(wave: StoredWave, by_wave: Counter[tuple[str, str]]) -> WaveStatus:
+    mine = {state: devices for (name, state), devices in by_wave.items() if name == wave.name}
+    return WaveStatus(
+        name=wave.name,
+        opened_at=iso(wave.opened_at) if wave.opened_at else None,
+        opened_by=wave.who,
+        pace=wave.pace,
+        waits_for=wave.waits_for,
+        devices=sum(mine.values()),
+        done=mine.get(State.DONE, 0),
+        lost=mine.get(State.FAILED, 0) + mine.get(State.EXPIRED, 0),
     )
 
 
@@ -138,6 +168,7 @@ def _row(
         updated_at=iso(journey.updated_at) if journey.updated_at else None,
         barrier=stored.barrier,
         cause=over.cause,
+        wave=stored.wave,
     )
 
 

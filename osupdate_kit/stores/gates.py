@@ -44,6 +44,10 @@ class Halt(Struct, frozen=True, kw_only=True):
         return not self.dimension or getattr(journey, self.dimension) == self.value
 
     @property
+    def part(self) -> str:
+        return f"{self.dimension} {self.value or 'unknown'}" if self.dimension else "all devices"
+
+    @property
     def stands(self) -> bool:
         return not self.lifted_at
 
