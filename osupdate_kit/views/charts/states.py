@@ -213,8 +213,8 @@ def _thin(counts: Mapping[str, int]) -> list[str]:
     few = [
         state for state in tokens()["stack_order"] if 0 < counts.get(state, 0) < THIN * total and state not in _ALWAYS
     ]
-    words = ", ".join(f"{count(counts[state])} {label(state).lower()}" for state in few)
-    return wrap(f"Thin bands: {words}", 130) if few else []
+    words = (f"{count(counts[state])} {label(state).lower()}".replace(" ", "\xa0") for state in few)  # stay together
+    return [line.replace("\xa0", " ") for line in wrap(f"Thin bands: {', '.join(words)}", 130)] if few else []
 
 
 def _band_labels(canvas: Canvas, order: list[str], counts: Mapping[str, int]) -> list[Label]:
