@@ -25,3 +25,13 @@ def test_the_demo_ends_with_a_table_that_adds_up_and_pages(tmp_path: Path) -> No
     assert len(pages) == 3
     assert all("selected" in page.read_text() for page in pages)
     assert len(TruthLog.read(tmp_path / "truth.jsonl").versions()) == 40
+
+
+@pytest.mark.parametrize("speed", ["901", "0.5", "nan"])
+def test_a_lab_faster_than_its_server_s_clock_can_tell_is_refused(speed: str, tmp_path: Path) -> None:
+    err = StringIO()
+    with redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(["lab", str(tmp_path / "lab"), "--speed", speed, "--no-jupyter"])
+    assert ended.value.code == 2
+    assert "Choose 1 to 900: servers date their answers to whole seconds" in err.getvalue()
+    assert not (tmp_path / "lab").exists()
