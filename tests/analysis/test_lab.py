@@ -12,6 +12,7 @@ from statsmodels.duration.survfunc import SurvfuncRight
 from osupdate_kit.analysis.deferrals import deferrals, next_installs
 from osupdate_kit.analysis.failures import failures, failures_by
 from osupdate_kit.analysis.funnel import Stage, funnel
+from osupdate_kit.analysis.needs import armed_at_large, ended, needs
 from osupdate_kit.analysis.progress import devices, progress, spells
 from osupdate_kit.analysis.scope import Scope
 from osupdate_kit.analysis.shown import states_now
@@ -20,6 +21,7 @@ from osupdate_kit.analysis.versions import adoption
 from osupdate_kit.errors import RolloutError, StoreError
 from osupdate_kit.lab.truth import What
 from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout.needs import IN_NEED, cause_name
 from osupdate_kit.rollout.policy import HOUR
 from osupdate_kit.stores.reader import reading
 from tests.analysis.conftest import Lived
@@ -181,6 +183,20 @@ def test_failures_are_those_of_the_status(lived: Lived, backend: ibis.BaseBacken
         assert by["failed"].sum() == len(lost)
         assert (by["failed"] <= by["tried"]).all()
         assert by["tried"].sum() == sum(d.commands_sent > 0 or d in lost for d in status.devices)
+
+
+def test_needs_and_ends_are_those_of_the_status(lived: Lived, backend: ibis.BaseBackend, rollout: int) -> None:
+    status, scope = lived.status(rollout), lived.scope(backend, rollout)
+    frame = needs(scope)
+    told = {(state, cause): n for (state, cause), n in frame.groupby(["state", "cause"])["devices"].sum().items()}
+    lost = ("failed", "expired")
+    assert told == Counter(
+        (d.state, cause_name(d.state, d.cause) if d.state in lost else "") for d in status.devices if d.state in IN_NEED
+    )
+    assert ended(scope, 0) == {s: n for s, n in status.states.items() if s in ("done", "failed") and n}
+    assert ended(scope, scope.now) == {}
+    armed = [d for d in status.devices if any(flag.startswith("armed") for flag in d.flags)]
+    assert armed_at_large(scope)["devices"].sum() <= len(armed)
 
 
 def test_deferrals_are_those_of_the_status(lived: Lived, backend: ibis.BaseBackend, rollout: int) -> None:
