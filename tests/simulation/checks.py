@@ -119,12 +119,30 @@ class Checks:
             raise Broken("I2", f"{told}, whose deadline has passed")
         if udid in self._of.held:
             raise Broken("I2", f"{told}, and the device is held")
+        self._may_begin(udid, rollout, told)
         if not opened:
             raise Broken("I2", f"{told} outside the device's window")
         if not any(e.at >= opened for e in self._of.truth.of(udid, What.AWAKE)):
             raise Broken("I2", f"{told}, which has not been awake in this window")
         if (rollout, udid) in self._done:
             raise Broken("I2", f"{told}, which is done")
+
+    def _may_begin(self, udid: str, rollout: int, told: str) -> None:
+        """Its wave is open, it has a place, and nothing that stands halted is about it."""
+        sql = "SELECT admitted_at, wave, model, os_version_start, site, platform FROM journey WHERE rollout = :r"
+        columns = ("model", "os_version_start", "site", "platform")
+        admitted_at, wave, *mine = self._rows(f"{sql} AND enrollment_id = :udid", r=rollout, udid=udid)[0]
+        if admitted_at <= 0:
+            raise Broken("I2", f"{told}, which has no place")
+        opened = self._rows("SELECT opened_at FROM waves WHERE rollout = :r AND name = :w", r=rollout, w=wave)
+        if opened and not opened[0][0]:
+            raise Broken("I2", f"{told}, whose wave {wave} is not open")
+        values = dict(zip(columns, mine, strict=True)) | {"wave": wave, "": ""}
+        for part, value in self._rows(
+            "SELECT dimension, value FROM halts WHERE rollout = :r AND lifted_at = 0", r=rollout
+        ):
+            if values[part] == value:
+                raise Broken("I2", f"{told}, which is halted: {part} {value}")
 
     def _wakes(self, udid: str) -> None:
         """No push of ours wakes a device outside its window while a step of ours that can install is on the server."""
@@ -223,10 +241,32 @@ class Checks:
             self._one_install()
         if name in ("worker", "loop"):
             self._proofs()
+        if name == "gates":
+            self._pace()
         if self._turns % _OFTEN == 0:
             self._sums()
         if self._turns % (_OFTEN * _SELDOM) == 0:
             self._shown()
+
+    def _pace(self) -> None:
+        """I8: no more under way than the pace; and what has crossed its limit stands."""
+        ends = "('done', 'failed', 'notified', 'downloaded_end', 'expired', 'barred')"
+        sql = (
+            "SELECT waves.rollout, waves.name, waves.pace, count(*) FROM waves JOIN journey ON journey.rollout = "
+            "waves.rollout AND journey.wave = waves.name WHERE waves.pace > 0 AND live AND admitted_at > 0 "
+            f"AND state NOT IN {ends} GROUP BY waves.rollout, waves.name, waves.pace HAVING count(*) > waves.pace"
+        )
+        for rollout, wave, pace, under_way in self._rows(sql):
+            raise Broken("I8", f"{under_way} are under way in wave {wave} of rollout {rollout}, whose pace is {pace}")
+        limit = self._of.story.limits.failures
+        sql = (
+            "SELECT rollouts.id, count(*) FROM rollouts JOIN journey ON journey.rollout = rollouts.id WHERE status = "
+            "'running' AND state = 'failed' AND deadline_at > :now AND NOT EXISTS (SELECT 1 FROM halts WHERE "
+            "halts.rollout = rollouts.id) GROUP BY rollouts.id"
+        )
+        for rollout, failed in self._rows(sql, now=self._of.clock.now()) if limit else ():
+            if failed >= limit and rollout != self._of.broken_rollout:
+                raise Broken("I8", f"{failed} have failed in rollout {rollout}, and it goes on")
 
     def _one_install(self) -> None:
         """I1, by the truth log."""

@@ -11,9 +11,10 @@ from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 from osupdate_kit.rollout.policy import Gate
 from osupdate_kit.rollout.state import Course, Facts
+from osupdate_kit.service.gates import Gatekeeper, Standing
 from osupdate_kit.service.sender import Sender
 from osupdate_kit.service.worker import Worker
-from osupdate_kit.stores.ledger import Transaction
+from osupdate_kit.stores.ledger import StoredRollout, StoredWave, Transaction
 
 
 class SenderThatTrustsTheLoop(Sender):
@@ -106,3 +107,22 @@ class WorkerThatBelievesNoUpdate(Worker):
         ):
             return replace(event, evidence={**said, "proves": [event.rollout]})
         return event
+
+
+class GatesThatLetOneMoreIn(Gatekeeper):
+    """Gives out a place too many."""
+
+    def _admit(self, tx: Transaction, rollout: int, standing: Standing, wave: StoredWave, *rest: Any) -> None:
+        super()._admit(tx, rollout, standing, replace(wave, pace=wave.pace + (wave.pace > 0)), *rest)
+
+
+class GatesThatForget(Gatekeeper):
+    """Takes no notice of failures after the first look."""
+
+    def _read(self, tx: Transaction, rollouts: Sequence[StoredRollout], now: int) -> set[int]:
+        known = {number: standing.failed for number, standing in self._standing.items()}
+        news = super()._read(tx, rollouts, now)
+        for number, failed in known.items():
+            if number in self._standing:
+                self._standing[number].failed = failed
+        return news

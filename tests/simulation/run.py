@@ -30,6 +30,7 @@ from osupdate_kit.servers.nanomdm import NanoMDM
 from osupdate_kit.servers.transport import in_process_session
 from osupdate_kit.service.acts import Actor
 from osupdate_kit.service.census import Census
+from osupdate_kit.service.gates import Gatekeeper
 from osupdate_kit.service.loop import Loop
 from osupdate_kit.service.receiver import LedgerInbox, Receiver, WebhookSource
 from osupdate_kit.service.record import Plans
@@ -43,9 +44,11 @@ from tests.simulation.scenario import ITEM, STRANGER, TARGET, Deed, Scenario
 
 SERVER = "lab"
 TURNS = 2000  # at one instant: a service that is never done is broken
+BY_THE_CLOCK = frozenset({"gates", "loop", "sender"})  # who may find work although nothing has happened
 _NEWS_FOR = {  # whose turn may find work after a busy one
-    "worker": ("worker", "loop"),
-    "actor": ("actor", "loop", "sender"),
+    "worker": ("worker", "gates", "loop"),
+    "actor": ("actor", "gates", "loop", "sender"),
+    "gates": ("gates", "loop", "sender"),
     "loop": ("loop", "sender"),
     "census": ("census", "sender"),
     "sender": ("sender", "worker"),
@@ -57,6 +60,7 @@ class Cast:
     """Who plays the service: a planted bug is another player."""
 
     worker: type[Worker] = Worker
+    gates: type[Gatekeeper] = Gatekeeper
     loop: type[Loop] = Loop
     sender: type[Sender] = Sender
 
@@ -158,12 +162,13 @@ class Simulation:
         self.turns: dict[str, Callable[[], object]] = {
             "worker": self.worker.turn,
             "actor": Actor(ledger, clock, plans).turn,
+            "gates": cast.gates(ledger, clock, Cadences(), plans).turn,
             "loop": self.loop.turn,
             "census": Census(ledger, clock).turn,
             "sender": self.sender.turn,
         }
         self.receiver = Receiver(LedgerInbox(ledger), [WebhookSource(name=SERVER, key=None)], clock)
-        self._news = set(self.turns) - {"loop", "sender"}  # who may find work beside those that go by the clock
+        self._news = set(self.turns) - BY_THE_CLOCK
 
     def _new_uuid(self) -> str:
         return str(UUID(int=self._uuids.getrandbits(128), version=4)).upper()
@@ -283,6 +288,9 @@ class Simulation:
             max_user_deferrals=deferrals,
             window=story.window,
             tries=story.tries,
+            waves=story.waves,
+            limits=story.limits,
+            slots_per_site=story.slots_per_site,
         )
         with self.ledger.read() as tx:
             serials = {device.key.enrollment_id for device in tx.all_devices()}
@@ -317,9 +325,10 @@ class Simulation:
     def _do(self, deed: Deed, spec: DeviceSpec) -> None:
         now, key = self.clock.now(), DeviceKey(SERVER, spec.udid)
         rollout = self.rollouts[-1] if self.rollouts else 0
-        if deed.what in ("pause", "resume", "halt", "cancel", "abandon"):
+        if deed.what in ("pause", "resume", "halt", "cancel", "abandon", "open", "lift"):
+            details = {"abandon": f"{SERVER} {spec.udid}", "open": self.story.waves[-1].name}
             try:
-                self.person.act(deed.what, rollout, detail=f"{SERVER} {spec.udid}" if deed.what == "abandon" else "")
+                self.person.act(deed.what, rollout, detail=details.get(deed.what, ""))
             except RolloutError as error:
                 self.say(f"    refused: {error}")
         elif deed.what == "start":
@@ -365,7 +374,7 @@ class Simulation:
 
     def _let_turn(self) -> None:
         """Turns in seeded order, as long as one of them may have something to do."""
-        waiting, self._news = sorted({"loop", "sender"} | self._news), set()
+        waiting, self._news = sorted(BY_THE_CLOCK | self._news), set()
         for _ in range(TURNS):
             if not waiting:
                 return

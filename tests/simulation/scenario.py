@@ -7,6 +7,7 @@ from random import Random
 from osupdate_kit.lab.clock import DAY, HOUR, MINUTE
 from osupdate_kit.lab.specs import PROFILES, DeviceSpec, Release, release
 from osupdate_kit.protocol.terms import InstallAction, Platform
+from osupdate_kit.rollout.waves import Limits, Opening, Wave, Who
 from osupdate_kit.rollout.windows import Window
 from tests.lab.worlds import MONDAY
 
@@ -38,7 +39,7 @@ class Deed:
     """Something that a person, another party or the world does; `device` is the number of a device."""
 
     at: int
-    what: str  # pause resume halt cancel abandon hold release | stranger enrol check_out rubbish
+    what: str  # pause resume halt cancel abandon hold release open lift | stranger enrol check_out rubbish
     device: int = 0
 
 
@@ -77,6 +78,9 @@ class Scenario:
     deeds: tuple[Deed, ...]
     faults: Faults
     broken_plan: bool  # a second rollout whose plan cannot be read any more
+    waves: tuple[Wave, ...]
+    limits: Limits
+    slots_per_site: int
     starts_at: int  # the rollout
     deadline_at: int
     calm_at: int  # faults end
@@ -122,11 +126,37 @@ def scenario(seed: int) -> Scenario:
         deeds=_deeds(luck, len(specs), starts_at, deadline_at, calm_at),
         faults=_faults(luck),
         broken_plan=luck.random() < 0.1,
+        waves=(waves := _waves(luck, starts_at)),
+        limits=_limits(luck),
+        slots_per_site=luck.choice((0, 0, 0, 1)) if len(waves) == 1 else 0,
         starts_at=starts_at,
         deadline_at=deadline_at,
         calm_at=calm_at,
         ends_at=calm_at + 80 * HOUR,
     )
+
+
+def _waves(luck: Random, starts_at: int) -> tuple[Wave, ...]:
+    """Mostly all at once; else a pace, or some devices first."""
+    kind, pace = luck.random(), luck.choice((0, 1, 2))
+    if kind < 0.55:
+        return (Wave(),)
+    if kind < 0.7:
+        return (Wave(pace=max(1, pace)),)
+    opens = luck.choice(
+        (
+            Opening(done_share=luck.choice((0.5, 1.0)), soak_hours=luck.choice((0, 2, 12))),
+            Opening(at=starts_at + int(luck.uniform(1, 30) * HOUR)),
+            Opening(by_hand=True),
+        )
+    )
+    return (Wave(name="first", who=Who(cover=("platform",)), pace=pace), Wave(name="rest", opens=opens))
+
+
+def _limits(luck: Random) -> Limits:
+    if luck.random() < 0.7:
+        return Limits()
+    return Limits(failures=luck.choice((1, 2)), failure_share=luck.choice((0.0, 0.4)), false_halt=0.3)
 
 
 def _spec(number: int, luck: Random, item: bool) -> DeviceSpec:
@@ -177,6 +207,7 @@ def _deeds(luck: Random, devices: int, starts_at: int, deadline_at: int, calm_at
     if luck.random() < 0.25:
         hold = Deed(at=some_time(), what="hold", device=luck.randrange(devices))
         deeds += [hold, replace(hold, what="release", at=hold.at + int(luck.uniform(0.5, 40) * HOUR))]
+    deeds += [Deed(at=some_time(), what=what) for what in ("open", "lift") if luck.random() < 0.5]
     return tuple(sorted(deeds, key=lambda deed: deed.at))
 
 

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from osupdate_kit.lab.clock import HOUR
 from osupdate_kit.lab.specs import PROFILES
 from osupdate_kit.rollout.windows import Window
+from osupdate_kit.service.gates import Gatekeeper
 from osupdate_kit.service.sender import Sender
 from osupdate_kit.service.worker import Worker
 from tests.real import postgres
@@ -110,11 +112,14 @@ def test_no_promise_is_broken_on_postgresql() -> None:
         (mutants.WorkerThatForgets, 0, {"I3"}),
         (mutants.WorkerThatCountsTwice, 0, {"I3", "I7"}),
         (mutants.WorkerThatBelievesNoUpdate, 0, {"I6"}),
+        (mutants.GatesThatLetOneMoreIn, 6, {"I8"}),
+        (mutants.GatesThatForget, 0, {"I8"}),
     ],
 )
-def test_a_planted_bug_is_noticed(bug: type[Worker] | type[Sender], first: int, invariants: set[str]) -> None:
+def test_a_planted_bug_is_noticed(bug: type[Any], first: int, invariants: set[str]) -> None:
     """first: where to begin, so that the test is a short one."""
-    cast = Cast(worker=bug) if issubclass(bug, Worker) else Cast(sender=bug)
+    parts = {"worker": Worker, "sender": Sender, "gates": Gatekeeper}
+    cast = Cast(**{name: bug for name, part in parts.items() if issubclass(bug, part)})
     outcomes = (simulate(scenario(seed), cast=cast) for seed in range(first, first + WITHIN))
     broken = next((outcome for outcome in outcomes if outcome.broken), None)
     assert broken is not None
