@@ -59,15 +59,16 @@ class Rehearsal:
         faults: WebhookFaults | None = None,
         cadences: Cadences | None = None,
         who: str = "",
+        begins_at: int = BEGINS_AT,
     ) -> "Rehearsal":
         """The fleet enrols before the kit first listens, as a fleet that was there long ago."""
-        clock, truth = VirtualClock(BEGINS_AT), TruthLog()
+        clock, truth = VirtualClock(begins_at), TruthLog()
         server = LabServer(
             clock, _KEY, storage=storage, webhook=_nobody, webhook_key=_KEY, seed=seed, faults=faults, truth=truth
         )
         world = World(clock, server, make_devices(makeup, specs, truth), truth)
         world.enrol()
-        world.run_until(BEGINS_AT + MINUTE)
+        world.run_until(begins_at + MINUTE)
         ledger = Ledger.open(store_url, migrate=True)
         adapter = NanoMDM(SERVER, "http://lab.invalid", _KEY, session=in_process_session(server.handle))
         kit = Kit(ledger, {SERVER: adapter}, clock, cadences or Cadences(), who=who)

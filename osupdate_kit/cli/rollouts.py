@@ -1,7 +1,7 @@
 """`plan` and `rollout`: intend, look, begin, watch, stop."""
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +11,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from osupdate_kit.cli.common import Common, counted, print_json, remark, remarks, say, some, table
 from osupdate_kit.cli.fleet import AsJson
 from osupdate_kit.errors import PlanError, RolloutError
+from osupdate_kit.feeds.calendars import days_of, read_calendar
 from osupdate_kit.feeds.inventory import read_list
 from osupdate_kit.kit import Draft, Kit
+from osupdate_kit.kit.alerts import reporting
 from osupdate_kit.kit.plans import deadline_of
 from osupdate_kit.rollout.journey import RolloutStatus
+from osupdate_kit.rollout.plan import timing_of
 from osupdate_kit.rollout.state import ATTENTION, ENDS
+from osupdate_kit.rollout.windows import Blackout
 from osupdate_kit.views.status import STATES, RolloutStatusView, WaveStatus, iso
 
 plan = typer.Typer(no_args_is_help=True, help="Plans: who takes which version, how, and by when.")
@@ -58,6 +62,17 @@ def create(
     priority: Annotated[str, typer.Option(help="Low or High: macOS, within a major version.")] = "",
     tries: Annotated[int, typer.Option(help="How often each step is tried.")] = 3,
     window: Annotated[str, typer.Option(help="Device-local hours for installs, such as 20:00-05:00.")] = "",
+    download_window: Annotated[str, typer.Option(help="And for downloads, such as 08:00-18:00; else the same.")] = "",
+    days: Annotated[str, typer.Option(help="Weekdays on which these windows open, such as mon-fri.")] = "",
+    waves: Annotated[
+        Path | None, typer.Option(help="YAML: waves, limits, slots_per_site, windows and blackouts.")
+    ] = None,
+    blackouts: Annotated[
+        list[Path] | None, typer.Option(help="iCalendar file of days on which nothing is sent; repeatable.")
+    ] = None,
+    blackouts_for: Annotated[
+        str, typer.Option(help='Whom these files concern, such as: site == "North"; else all.')
+    ] = "",
     time_zone: Annotated[str, typer.Option(help="Of devices that name none.")] = "",
     deadline: Annotated[str, typer.Option(help="When it ends: 14d, 36h, or 2026-12-04T18:00+01:00.")] = "14d",
     name: Annotated[str, typer.Option(help="What people call it.")] = "",
@@ -79,6 +94,10 @@ def create(
             priority=priority,
             tries=tries,
             window=window,
+            download_window=download_window,
+            days=days,
+            timing=timing_of(_read(waves, "the YAML of waves, windows and limits")) if waves else {},
+            blackouts=_calendars(blackouts or (), deadline, blackouts_for, kit.clock.now()),
             time_zone=time_zone,
             deadline=deadline,
             name=name,
@@ -104,6 +123,7 @@ def _show(draft: Draft, *, as_json: bool) -> None:
             {
                 "udid": m.udid, "serial": m.serial, "server": m.key.server, "platform": m.platform,
                 "os_version": m.os_version, "instrument": m.instrument.value, "barrier": m.barrier, "reason": m.reason,
+                "wave": m.wave,
             }
             for m in draft.members
         ]  # fmt: skip
@@ -111,7 +131,11 @@ def _show(draft: Draft, *, as_json: bool) -> None:
             {
                 "name": draft.plan.name, "target": str(draft.plan.target), "selected": len(draft.members),
                 "by_command": draft.by_command, "excluded": draft.excluded, "unmatched": list(draft.unmatched),
-                "devices": members,
+                "waves": [
+                    {"wave": name, "who": who, "opens": opens, "devices": devices}
+                    for name, who, opens, devices in draft.wave_rows()
+                ],
+                "held": draft.held, "devices": members,
             }
         )  # fmt: skip
         return
@@ -122,8 +146,18 @@ def _show(draft: Draft, *, as_json: bool) -> None:
         rows,
         numbers=1,
     )
+    if len(draft.plan.waves) > 1:
+        table("", ["wave", "takes", "opens", "devices"], draft.wave_rows(), numbers=1)
+    for warning in draft.warnings:
+        remark(warning)
     if draft.unmatched:
         remark(f"{len(draft.unmatched):,} names of the list match no device: {some(draft.unmatched, 5)}")
+
+
+def _calendars(files: Iterable[Path], deadline: str, where: str, now: int) -> list[Blackout]:
+    """Their events from today to the deadline."""
+    first, last = days_of(now, deadline_of(deadline, now))
+    return [one for file in files for one in read_calendar(file, first=first, last=last, where=where)]
 
 
 def _wanted(path: Path) -> Collection[str]:
@@ -133,11 +167,11 @@ def _wanted(path: Path) -> Collection[str]:
     return {row.enrollment_id or row.udid or row.serial for row in found.rows}
 
 
-def _read(file: Path) -> str:
+def _read(file: Path, what: str = "the file that `plan create` wrote") -> str:
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{file} cannot be read: {error}.", remedy="Name the file that `plan create` wrote.") from None
+        raise PlanError(f"{file} cannot be read: {error}.", remedy=f"Name {what}.") from None
 
 
 def _write(file: Path, text: str) -> None:
@@ -289,7 +323,11 @@ def report(
     """Write the report: the same numbers in every format, each file whole or not there."""
     common: Common = context.obj
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with common.kit() as kit, Progress(*columns, console=remarks, transient=True) as progress:
+    with (
+        common.kit() as kit,
+        Progress(*columns, console=remarks, transient=True) as progress,
+        reporting(kit, number),
+    ):
         task = progress.add_task("Report", total=1)
         written = kit.rollout(number).report(
             out,

@@ -12,6 +12,7 @@ from osupdate_kit.errors import PlanError, RolloutError, SettingsError
 from osupdate_kit.feeds.inventory import InventoryRow, read_list, read_nanomdm_database, read_rows
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.fleet.selection import Selection, select
+from osupdate_kit.kit import holds as _holds
 from osupdate_kit.kit import status as _status
 from osupdate_kit.kit.plans import Draft, draft, plan_of
 from osupdate_kit.kit.rollouts import Rollout
@@ -194,13 +195,48 @@ class Kit:
 
     def plan(self, selection: Selection, **words: Any) -> Draft:
         """A plan with the verdict on each device. words: as `kit.plans.plan_of` reads them, `target=` at least."""
-        return draft(selection, plan_of(author=self.who, now=self.clock.now(), **words))
+        return self.draft(selection, plan_of(author=self.who, now=self.clock.now(), **words))
 
     def draft(self, selection: Selection, plan: RolloutPlan) -> Draft:
-        return draft(selection, plan)
+        with self.ledger.read() as tx:
+            held = tx.all_holds(self.clock.now())
+        return draft(selection, plan, held=held)
 
     def now(self) -> int:
         return self.clock.now()
+
+    # --- the hold list ---
+
+    def hold(
+        self,
+        chosen: "Selection | pd.DataFrame | str | Iterable[str]",
+        *,
+        reason: str,
+        until: str = "",
+        group: str = "",
+    ) -> int:
+        """Keep devices out of everything that can install, in every rollout; how many.
+
+        chosen: as `select` takes it. until: the last day (UTC), or an ISO moment with its offset; empty: until
+        released. group: what kind of device they are, such as vip, exam or kiosk.
+        """
+        return _holds.hold(self, self._meant(chosen), reason=reason, until=until, group=group)
+
+    def release(self, chosen: "Selection | pd.DataFrame | str | Iterable[str]") -> int:
+        """Take devices off the hold list; how many were on it. Their rollouts go on with them in the next turn."""
+        return _holds.release(self, self._meant(chosen))
+
+    def holds(self) -> "pd.DataFrame":
+        """The hold list as it stands: who, why, by whom, since and until when (UTC)."""
+        import pandas as pd
+
+        frame = pd.DataFrame(_holds.held(self), columns=list(_holds.Held._fields))
+        for column in ("since", "until"):
+            frame[column] = pd.to_datetime(frame[column].where(frame[column] > 0), unit="us", utc=True)
+        return frame
+
+    def _meant(self, chosen: "Selection | pd.DataFrame | str | Iterable[str]") -> Selection:
+        return chosen if isinstance(chosen, Selection) else self.select(chosen)
 
     def save(self, draft: Draft) -> str:
         """Keep plan and membership in the store; the YAML that names them."""
@@ -225,7 +261,9 @@ class Kit:
             stored = tx.plan(_sha256(yaml))
             if stored is None:
                 raise _not_ours()
-            return Draft(RolloutPlan.from_yaml(stored.yaml), tuple(tx.members(stored.id)))
+            members, held = tuple(tx.members(stored.id)), tx.all_holds(self.clock.now())
+        waiting = sum(member.key in held for member in members if not member.barrier)
+        return Draft(RolloutPlan.from_yaml(stored.yaml), members, held=waiting)
 
     # --- rollouts ---
 

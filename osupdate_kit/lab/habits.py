@@ -54,6 +54,8 @@ class Presence:
     def reachable(self, at: int) -> bool:
         local, habits = self.local(at), self._behaviour
         day, hour = local.toordinal(), local.hour
+        if habits.off_hours and self._switched_off(hour + local.minute / 60):
+            return False
         if not MORNING <= hour < EVENING:
             night = day if hour >= EVENING else day - 1  # a night belongs to the day on which it begins
             if _share(self._seed, _Draw.NIGHT, night) >= habits.night_share:
@@ -61,6 +63,10 @@ class Presence:
         elif local.weekday() >= 5 and _share(self._seed, _Draw.WEEKEND, day) >= habits.weekend_share:
             return False
         return not (habits.offline_share and self._in_spell(day, hour + local.minute / 60))
+
+    def _switched_off(self, hour: float) -> bool:
+        since, until = self._behaviour.off_hours or (0, 0)
+        return since <= hour < until if since <= until else not until <= hour < since
 
     def _in_spell(self, day: int, hour: float) -> bool:
         low, high = self._behaviour.offline_hours
@@ -73,10 +79,13 @@ class Presence:
         return False
 
     def reachable_from(self, at: int) -> int:
-        """The first instant from `at` on when it can be reached, to the hour; ten weeks later at the latest."""
-        last = at + 70 * DAY
+        """The first instant from `at` on when it can be reached, to the hour; ten weeks later at the latest.
+
+        To the half hour, where it is switched off by the clock.
+        """
+        last, pace = at + 70 * DAY, HOUR // 2 if self._behaviour.off_hours else HOUR
         while at < last and not self.reachable(at):
-            at = (at // HOUR + 1) * HOUR
+            at = (at // pace + 1) * pace
         return at
 
     def by_day(self, at: int, *, hour: float) -> int:

@@ -46,6 +46,7 @@ class Behaviour:
     kept_pushes: float = 0.9  # share of the pushes that wait until a sleeping device is back
     night_share: float = 0.9  # of the nights (22–6 local) in which it can be reached
     weekend_share: float = 0.9  # of the days of a weekend in which it can be reached
+    off_hours: Span | None = None  # local hours in which it is switched off, every day
     offline_share: float = 0.0  # of the days on which an offline spell begins
     offline_hours: Span = (6, 48)
     self_wake_days: Span = (2, 6)  # how rarely it connects unasked

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import date, time, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from osupdate_kit.lab.http import Loopback, Response, serve
 from osupdate_kit.lab.server import LabServer
 from osupdate_kit.lab.truth import TruthLog
 from osupdate_kit.lab.world import World
+from osupdate_kit.rollout.plan import RolloutPlan
+from osupdate_kit.rollout.windows import Window
 from osupdate_kit.settings import Settings
 from tests.lab.worlds import MONDAY, RELEASES, ipad, mac
 
@@ -265,3 +268,61 @@ def test_why_tells_the_story_of_one_device(place: Place) -> None:
     assert "barred in rollout 1" in shown
     assert "What to do: Nothing to do." in shown
     assert "No device is called 'nobody'" in place.run("why", "nobody", exits=2).stderr
+
+
+WAVES = """
+waves:
+- {name: canary, who: {cover: [model, os_version]}, pace: 20}
+- {name: broad, opens: {done_share: 0.9, soak_hours: 24}}
+limits: {failure_share: 0.15}
+blackouts:
+- {from: 2026-12-24, to: 2026-12-26, reason: holidays}
+"""
+EXAMS = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:exams\nDTSTART;VALUE=DATE:{}\nEND:VEVENT\nEND:VCALENDAR\n"
+
+
+def test_a_plan_has_waves_windows_and_blackouts(place: Place) -> None:
+    (place.folder / "waves.yaml").write_text(WAVES)
+    today = place.kit().clock.now() // DAY
+    tomorrow = date(1970, 1, 1) + timedelta(days=today + 1)
+    (place.folder / "exams.ics").write_text(EXAMS.format(f"{tomorrow:%Y%m%d}"))
+    draft = planned(
+        place, "--where", 'platform == "iPadOS"', "--waves", "waves.yaml", "--download-window", "08:00-18:00",
+        "--days", "mon-fri", "--time-zone", "Europe/Berlin", "--blackouts", "exams.ics",
+        "--blackouts-for", 'site == "North"',
+    )  # fmt: skip
+    assert draft["waves"] == [
+        {"wave": "canary", "who": "one of every model × os_version", "opens": "at once", "devices": 1},
+        {"wave": "broad", "who": "the rest", "opens": "when 90% of the wave before are done, 24 hours later",
+         "devices": 0},
+    ]  # fmt: skip
+    assert [(d["serial"], d["wave"]) for d in draft["devices"]] == [("SPAD1", "canary"), ("SPAD2", "")]
+    plan = RolloutPlan.from_yaml((place.folder / "plan.yaml").read_text())
+    assert plan.window == Window(days=(0, 1, 2, 3, 4))
+    assert plan.download_window == Window(opens=time(8), closes=time(18), days=(0, 1, 2, 3, 4))
+    assert [(one.first, one.where, one.reason) for one in plan.blackouts] == [
+        (date(2026, 12, 24), "", "holidays"), (tomorrow, 'site == "North"', "exams"),
+    ]  # fmt: skip
+    told = place.run("plan", "preview", "plan.yaml")
+    assert "opens" in told.stdout
+    assert "Wave broad takes no device." in told.stderr
+
+
+def test_the_hold_list_is_kept_by_people(place: Place) -> None:
+    planned(place)
+    (place.folder / "vips.csv").write_text("serial\nSPAD1\nSPAD9\n")
+    told = place.run("hold", "add", "--serials", "vips.csv", "SMAC1", "--reason", "board", "--group", "vip")
+    assert "2 devices are held." in told.stdout
+    assert "SPAD9" in told.stderr
+    held = {line["serial"]: line for line in place.json("hold", "list")}
+    assert held.keys() == {"SPAD1", "SMAC1"}
+    assert (held["SPAD1"]["reason"], held["SPAD1"]["until"]) == ("vip: board", None)
+    assert "onerror=alert(1)>" in place.run("hold", "list").stdout
+    assert "1 of them are on the hold list" in place.run("plan", "preview", "plan.yaml").stderr
+    assert place.json("hold", "release", "SMAC1") == {"released": 1}
+    assert place.json("hold", "release", "SMAC1") == {"released": 0}
+    assert len(place.json("hold", "list")) == 1
+    for words in (("add", "SPAD1"), ("add", "--reason", "why"), ("add", "SPAD9", "--reason", "why"), ("release",),
+                  ("add", "SPAD1", "--reason", "why", "--until", "soon"),
+                  ("add", "SPAD1", "--reason", "why", "--until", "2020-01-01")):  # fmt: skip
+        assert "osupdate-kit: " in place.run("hold", *words, exits=2).stderr

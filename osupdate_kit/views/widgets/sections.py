@@ -11,8 +11,8 @@ from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.status import GROUPS, count, moment
 from osupdate_kit.views.widgets.drafts import platform_name
 from osupdate_kit.views.widgets.story import Story, StoryLine, Told
-from osupdate_kit.views.widgets.watch import ActLine, Cause, DeviceLine, Some, Wait, Watched, cause_words
-from osupdate_kit.views.widgets.words import clock, day, devices, local, short
+from osupdate_kit.views.widgets.watch import NO_WAVE, ActLine, Cause, DeviceLine, Some, Wait, Watched, cause_words
+from osupdate_kit.views.widgets.words import clock, day, local
 
 ACTS = ("pause", "resume", "halt", "cancel", "retry")
 
@@ -220,10 +220,11 @@ def _some(some: Some, watched: Watched) -> Section:
 
 
 def _waves(watched: Watched) -> Section:
-    """Nothing for a single wave: it would repeat the whole."""
-    if len(watched.waves) < 2:
+    """Nothing for a single wave: it would repeat the whole. Barred devices are in none."""
+    if len(watched.waves.keys() - {""}) < 2:
         return {"rows": []}
-    return {"rows": [{"wave": short(name), "states": dict(states)} for name, states in watched.waves.items()]}
+    rows = [{"wave": clean(name) or NO_WAVE, "states": dict(states)} for name, states in watched.waves.items()]
+    return {"rows": rows}
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------

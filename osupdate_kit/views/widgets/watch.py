@@ -21,6 +21,8 @@ NAMED = 20  # devices per list; the others are counted
 _WAITS = frozenset(state for group in ("active", "put_off", "waiting") for state in GROUPS[group][1])
 _LOST = GROUPS["lost"][1]
 
+NO_WAVE = "in no wave"  # the barred ones
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActLine:
@@ -108,7 +110,7 @@ class Subset:
             case "barrier":
                 return line.barrier == self.value
             case "wave":
-                return line.wave == self.value
+                return line.wave == ("" if self.value == NO_WAVE else self.value)
         return False
 
 
