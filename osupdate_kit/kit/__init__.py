@@ -191,20 +191,6 @@ class Kit:
             known = tx.devices(member.key for member in members)
         return [key for key, stored in known.items() if self.clock.from_server(stored.info_at) < oldest]
 
-    # --- plans ---
-
-    def plan(self, selection: Selection, **words: Any) -> Draft:
-        """A plan with the verdict on each device. words: as `kit.plans.plan_of` reads them, `target=` at least."""
-        return self.draft(selection, plan_of(author=self.who, now=self.clock.now(), **words))
-
-    def draft(self, selection: Selection, plan: RolloutPlan) -> Draft:
-        with self.ledger.read() as tx:
-            held = tx.all_holds(self.clock.now())
-        return draft(selection, plan, held=held)
-
-    def now(self) -> int:
-        return self.clock.now()
-
     # --- the hold list ---
 
     def hold(
@@ -237,6 +223,20 @@ class Kit:
 
     def _meant(self, chosen: "Selection | pd.DataFrame | str | Iterable[str]") -> Selection:
         return chosen if isinstance(chosen, Selection) else self.select(chosen)
+
+    # --- plans ---
+
+    def plan(self, selection: Selection, **words: Any) -> Draft:
+        """A plan with the verdict on each device. words: as `kit.plans.plan_of` reads them, `target=` at least."""
+        return self.draft(selection, plan_of(author=self.who, now=self.clock.now(), **words))
+
+    def draft(self, selection: Selection, plan: RolloutPlan) -> Draft:
+        with self.ledger.read() as tx:
+            held = tx.all_holds(self.clock.now())
+        return draft(selection, plan, held=held)
+
+    def now(self) -> int:
+        return self.clock.now()
 
     def save(self, draft: Draft) -> str:
         """Keep plan and membership in the store; the YAML that names them."""

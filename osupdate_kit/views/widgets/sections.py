@@ -223,7 +223,7 @@ def _waves(watched: Watched) -> Section:
     """Nothing for a single wave: it would repeat the whole. Barred devices are in none."""
     if len(watched.waves.keys() - {""}) < 2:
         return {"rows": []}
-    rows = [{"wave": clean(name) or NO_WAVE, "states": dict(states)} for name, states in watched.waves.items()]
+    rows = [{"wave": short(name) or NO_WAVE, "states": dict(states)} for name, states in watched.waves.items()]
     return {"rows": rows}
 
 
