@@ -41,6 +41,10 @@ class InventoryError(OSUpdateKitError):
     """A list of devices that cannot be read."""
 
 
+class FeedError(OSUpdateKitError):
+    """A catalogue of releases that cannot be fetched or read."""
+
+
 class SelectionError(OSUpdateKitError):
     """A criterion that cannot be understood."""
 

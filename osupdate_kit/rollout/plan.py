@@ -15,12 +15,21 @@ from osupdate_kit.errors import PlanError, ProtocolError
 from osupdate_kit.protocol.commands import ScheduleOSUpdate, UpdateRequest
 from osupdate_kit.protocol.terms import InstallAction, Platform, Priority
 from osupdate_kit.rollout.policy import Steps
-from osupdate_kit.rollout.targets import Target
+from osupdate_kit.rollout.releases import CatalogueRef
+from osupdate_kit.rollout.targets import Goal, Target, is_goal
 from osupdate_kit.rollout.waves import Limits, Opening, Wave, check_waves, waves_of
 from osupdate_kit.rollout.windows import Blackout, Schedule, Window, zone_of
-from osupdate_kit.rollout.words import count, iso, micros, read
+from osupdate_kit.rollout.words import Written, count, iso, micros, read
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML has been built with it
+
+class _LOADER(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Ten times as fast where PyYAML has been built with its C part. Numbers keep how they were written."""
+
+
+_LOADER.add_constructor(
+    "tag:yaml.org,2002:float",
+    lambda loader, node: Written.of(loader.construct_yaml_float(node), loader.construct_scalar(node)),
+)
 _TWO_STEPS = (InstallAction.DOWNLOAD_ONLY, InstallAction.INSTALL_ASAP)
 DEFAULT_ACTIONS: Mapping[Platform, tuple[InstallAction, ...]] = MappingProxyType(
     {
@@ -44,8 +53,11 @@ class RolloutPlan:
     name: str
     author: str
     created_at: int
-    target: Target
+    target: Target  # the same for all; empty where `goal` gives each device one of its own
     deadline_at: int
+    goal: Goal | None = None
+    allow_major: bool = False  # may devices leave their major version? There is no way back
+    releases: CatalogueRef | None = None  # the catalogue it was made with
     where: str = ""
     actions: Mapping[Platform, tuple[InstallAction, ...]] = field(default_factory=lambda: DEFAULT_ACTIONS)
     max_user_deferrals: int | None = None
@@ -85,6 +97,15 @@ class RolloutPlan:
         object.__setattr__(self, "schedule", Schedule(self.window, self.download_window, self.blackouts))
 
     @property
+    def target_label(self) -> str:
+        """What it aims at, for people; of a rule, the rule."""
+        return str(self.goal or self.target)
+
+    def target_of(self, text: str) -> Target:
+        """A device's target. text: what was frozen for it; empty: the plan's own."""
+        return Target.parse(text) if text else self.target
+
+    @property
     def by_the_clock(self) -> bool:
         """Must one know a device's time zone to know when a step may be sent?"""
         windows = (self.window, self.download_window or self.window)
@@ -100,18 +121,25 @@ class RolloutPlan:
         return Steps(actions=self.actions.get(platform, DEFAULT_ACTIONS[platform]), tries=self.tries)
 
     def step_command(
-        self, platform: Platform, role: int, *, product_key: str = "", by_key: bool = False
+        self,
+        platform: Platform,
+        role: int,
+        *,
+        target: Target | None = None,
+        product_key: str = "",
+        by_key: bool = False,
     ) -> ScheduleOSUpdate:
-        """The command of a step. `by_key`: name the listed product key instead of the version."""
+        """The command of a step. target: the device's own. `by_key`: name the listed product key, not the version."""
+        target = target or self.target
         action = self.steps(platform).action(role)
         assert action is not None, (platform, role)
         later = action is InstallAction.INSTALL_LATER
         mac = platform is Platform.MACOS
-        key = self.target.product_key or (product_key if by_key else "")
+        key = target.product_key or (product_key if by_key else "")
         request = UpdateRequest(
             install_action=action,
             product_key=key or None,
-            product_version=None if key else str(self.target.version),
+            product_version=None if key else str(target.version),
             max_user_deferrals=self.max_user_deferrals if later else None,
             priority=self.priority if mac else None,
         )
@@ -123,7 +151,9 @@ class RolloutPlan:
             "name": self.name,
             "author": self.author,
             "created_at": iso(self.created_at),
-            "target": self.target.words(),
+            "target": self.goal.words() if self.goal else self.target.words(),
+            "allow_major": self.allow_major,
+            "releases": _ref_words(self.releases) if self.releases else None,
             "where": self.where,
             "actions": {platform.value: "+".join(actions) for platform, actions in self.actions.items()},
             "max_user_deferrals": self.max_user_deferrals,
@@ -151,7 +181,10 @@ class RolloutPlan:
                 name=str(words["name"]),
                 author=str(words["author"]),
                 created_at=micros(words["created_at"]),
-                target=Target.from_words(words["target"]),
+                target=Target() if is_goal(words["target"]) else Target.from_words(words["target"]),
+                goal=Goal.from_words(words["target"]) if is_goal(words["target"]) else None,
+                allow_major=words.get("allow_major") is True,
+                releases=_ref_of(words["releases"]) if words.get("releases") else None,
                 where=str(words.get("where", "")),
                 actions=parse_actions(f"{platform}={text}" for platform, text in words["actions"].items()),
                 max_user_deferrals=words.get("max_user_deferrals"),
@@ -169,6 +202,14 @@ class RolloutPlan:
             ) from None
         except (TypeError, ValueError, AttributeError, ProtocolError) as error:
             raise PlanError(f"The plan cannot be read: {error}", remedy="Correct the value, or plan anew.") from None
+
+
+def _ref_words(ref: CatalogueRef) -> dict[str, str]:
+    return {"as_of": iso(ref.as_of), "sha256": ref.sha256, "source": ref.source}
+
+
+def _ref_of(words: Mapping[str, Any]) -> CatalogueRef:
+    return CatalogueRef(as_of=micros(words["as_of"]), sha256=str(words["sha256"]), source=str(words["source"]))
 
 
 _WRITE = "Write it as `osupdate-kit plan create` does."

@@ -1,13 +1,23 @@
-"""Target: what a device must report to be done.
+"""Target: what a device must report to be done. Goal: the rule that gives each device a target of its own.
 
-Knows which report is a proof. Leaves which target is best for a device to the release catalogue.
+Knows which report is a proof, and the words of both. Leaves what a rule comes to for a device to `preflight.py`, and
+what there is to the release catalogue.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
+from osupdate_kit.errors import PlanError, ProtocolError
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.state import Listed, Version
+from osupdate_kit.rollout.words import Written, plain, read
+
+_BUILD = re.compile(r"\d+[A-Z]\d+")
+_SUPPLEMENTAL_BUILD = re.compile(r"\d+[A-Z]\d+[a-z]")
+_LEADING_VERSION = re.compile(r"\d+(\.\d+){0,2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +56,20 @@ class Target:
     def __str__(self) -> str:
         if self.version is None:
             return self.product_key
-        more = " ".join(part for part in (self.extra, self.build or self.supplemental_build) if part)
+        more = " ".join(part for part in (self.extra, self.build, self.supplemental_build) if part)
         return f"{self.version} {more}".strip()
+
+    @classmethod
+    def parse(cls, text: str) -> "Target":
+        """What `str` of a target says: a version, then its suffix and builds if there are any; or a product key."""
+        first, *more = text.split(" ")
+        if not _LEADING_VERSION.fullmatch(first):
+            return cls(product_key=text)
+        words: dict[str, Any] = {}
+        for part in more:
+            build = "build" if _BUILD.fullmatch(part) else "extra"
+            words["supplemental_build" if _SUPPLEMENTAL_BUILD.fullmatch(part) else build] = part
+        return cls(version=OSVersion.parse(first), **words)
 
     def words(self) -> dict[str, Any]:
         """As a plan's YAML holds it."""
@@ -64,9 +86,133 @@ class Target:
     def from_words(cls, words: dict[str, Any]) -> "Target":
         """Raises ValueError or ProtocolError for anything else."""
         return cls(
-            version=OSVersion.parse(words["version"]) if words.get("version") else None,
+            version=_version(words["version"]) if words.get("version") else None,
             build=str(words.get("build", "")),
             supplemental_build=str(words.get("supplemental_build", "")),
             extra=str(words.get("extra", "")),
             product_key=str(words.get("product_key", "")),
         )
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+LATEST = ("minor", "major")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """A rule: what it comes to for a device is frozen when a plan is made.
+
+    latest: the newest release within the device's major version (minor), or of any (major), that has been out for
+    `after_days`. by_major: a version for each major version that devices run; it wins over `latest`. floor: at or above
+    it there is nothing to do; alone, it is the target.
+    """
+
+    latest: str = ""
+    after_days: float = 0
+    by_major: Mapping[int, OSVersion] = field(default_factory=lambda: MappingProxyType({}))
+    floor: OSVersion | None = None
+    version: OSVersion | None = None  # the same for all; with a floor
+
+    def __post_init__(self) -> None:
+        if self.latest and self.latest not in LATEST:
+            raise PlanError(f"latest is {self.latest[:40]!r}.", remedy="Write minor or major.")
+        if self.after_days and not self.latest:
+            raise PlanError("after_days is given without latest.", remedy="Say latest: minor or latest: major, too.")
+        if self.version and (self.latest or self.by_major):
+            raise PlanError(
+                "The target is a version and a rule at once.", remedy="Give one of version, latest and by_major."
+            )
+        if not (self.latest or self.by_major or self.floor):
+            raise PlanError(
+                "The target's rule says nothing.", remedy="Give latest: minor, latest: major, by_major or floor."
+            )
+
+    @property
+    def needs_catalogue(self) -> bool:
+        return bool(self.latest)
+
+    def __str__(self) -> str:
+        what = self._what()
+        if not self.floor:
+            return what
+        return f"{what}, of those below {self.floor}" if what else f"{self.floor} or newer"
+
+    def _what(self) -> str:
+        parts = [f"{major} to {version}" for major, version in sorted(self.by_major.items())]
+        if self.latest:
+            after = f", {self.after_days:g} days after release" if self.after_days else ""
+            parts.append(f"{'else ' if parts else ''}latest {self.latest}{after}")
+        if self.version:
+            parts.append(str(self.version))
+        return ", ".join(parts)
+
+    def words(self) -> dict[str, Any]:
+        """As a plan's YAML holds it."""
+        words = {
+            "latest": self.latest,
+            "after_days": plain(self.after_days),
+            "by_major": {major: str(version) for major, version in sorted(self.by_major.items())},
+            "version": str(self.version) if self.version else "",
+            "floor": str(self.floor) if self.floor else "",
+        }
+        return {key: value for key, value in words.items() if value}
+
+    @classmethod
+    def from_words(cls, words: object) -> "Goal":
+        """Raises PlanError, naming the key."""
+        return cls(**read(words, _READERS, "the target"))
+
+
+def is_goal(words: object) -> bool:
+    """Are these the words of a rule, and not of one target for all?"""
+    return isinstance(words, Mapping) and not words.keys().isdisjoint(("latest", "after_days", "by_major", "floor"))
+
+
+def _latest(value: object) -> str:
+    """minor or major"""
+    if value not in LATEST:
+        raise TypeError(value)
+    return str(value)
+
+
+def _days(value: object) -> float:
+    """a number of days, 0 to 365"""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 365:
+        raise TypeError(value)
+    return float(value)
+
+
+def _version(value: object) -> OSVersion:
+    """a version, such as 18.7.2, in quotes"""
+    text = value.written if isinstance(value, Written) else str(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | Written | OSVersion):
+        raise TypeError(value)
+    try:
+        return OSVersion.parse(text)
+    except ProtocolError as error:
+        raise ValueError(text) from error
+
+
+def _by_major(value: object) -> Mapping[int, OSVersion]:
+    """a version for each major version, such as {15: 15.7.2, 26: 26.1}"""
+    if not isinstance(value, Mapping) or not value:
+        raise TypeError(value)
+    return MappingProxyType({_major(major): _version(version) for major, version in value.items()})
+
+
+def _major(value: object) -> int:
+    """a major version, such as 15"""
+    major = int(str(value)) if not isinstance(value, bool) else 0
+    if not 0 < major < 1000:
+        raise ValueError(value)
+    return major
+
+
+_READERS: Mapping[str, Any] = {
+    "latest": _latest,
+    "after_days": _days,
+    "by_major": _by_major,
+    "version": _version,
+    "floor": _version,
+}

@@ -12,6 +12,18 @@ from osupdate_kit.errors import PlanError
 Reader = Callable[[object], Any]
 
 
+class Written(float):
+    """A number with a point, as YAML reads it, that still knows how it was written: version 18.10 is not 18.1."""
+
+    written: str = ""
+
+    @classmethod
+    def of(cls, number: float, written: str) -> "Written":
+        made = cls(number)
+        made.written = written
+        return made
+
+
 def read(words: object, readers: Mapping[str, Reader], what: str) -> dict[str, Any]:
     """Each given key's value. PlanError, naming the key, for one that is not known or holds another kind of value."""
     if not isinstance(words, Mapping):
