@@ -33,6 +33,7 @@ def _server(name: str, settings: ServerSettings) -> CommandServer:
         settings.api_key(),
         user=settings.user,
         batch_ids=settings.batch_ids,
+        ids_per_second=settings.ids_per_second,
         timeout_seconds=settings.timeout_seconds,
         forgets_answered=settings.forgets_answered,
     )

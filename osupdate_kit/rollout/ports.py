@@ -85,6 +85,7 @@ class CommandServer(Protocol):
 
     name: str
     batch_ids: int  # how many ids one call may carry
+    ids_per_second: float  # commands and pushes it is sent at most, over ten seconds of real time; 0 = no limit
     forgets_answered: bool  # an answered UUID is forgotten (delete=1): a retry with the same UUID would queue it anew
 
     def enqueue(self, body: bytes, ids: Sequence[str], *, push: bool) -> EnqueueAnswer:

@@ -63,11 +63,13 @@ class QueueServer:
         *,
         user: str = "",
         batch_ids: int = 200,
+        ids_per_second: float = 0.0,
         timeout_seconds: float = 30,
         forgets_answered: bool = False,
         session: requests.Session | None = None,
     ) -> None:
         self.name, self.batch_ids, self.forgets_answered = name, batch_ids, forgets_answered
+        self.ids_per_second = ids_per_second
         self._wire = Wire(url, user or self.dialect.user, api_key, timeout_seconds=timeout_seconds, session=session)
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ Knows batches, retries of unknown outcome, and what a server's answer proves. On
 """
 
 import json
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,25 @@ _FATE = {
 }
 
 
+class Rate:
+    """So many a second, in real time. What was missed for want of time is made up for within a second, no longer."""
+
+    def __init__(self, per_second: float, *, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._per_second, self._seconds = per_second, seconds
+        self._next = 0.0
+
+    def most(self, ids: int) -> int:
+        """Of so many in one call: what comes up to a quarter of a second, so that no call is a burst."""
+        return min(ids, max(1, int(self._per_second / 4))) if self._per_second else ids
+
+    def allows(self) -> bool:
+        return not self._per_second or self._seconds() >= self._next
+
+    def spend(self, ids: int) -> None:
+        if self._per_second:
+            self._next = max(self._next, self._seconds() - 1) + ids / self._per_second
+
+
 def new_uuid() -> str:
     return str(uuid.uuid4()).upper()
 
@@ -49,10 +69,13 @@ class Sender:
         *,
         new_uuid: Callable[[], str] = new_uuid,
     ) -> None:
+        self._rate = Rate(server.ids_per_second)
         self._ledger, self._server, self._clock, self._plans, self._new_uuid = ledger, server, clock, plans, new_uuid
 
     def turn(self) -> bool:
         """One call to the server, if anything is to be sent; False when there is nothing."""
+        if not self._rate.allows():
+            return False
         now = self._clock.now()
         return self._retry(now) or self._send(now)
 
@@ -76,7 +99,7 @@ class Sender:
         if not waiting:
             return [], False
         head = _group(waiting[0])
-        size = max(1, self._server.batch_ids >> 2 * waiting[0].attempts)
+        size = self._rate.most(max(1, self._server.batch_ids >> 2 * waiting[0].attempts))
         batch = _distinct([row for row in waiting if _group(row) == head])[:size]
         fits, wakes = self._ask_again(tx, batch, now)
         push = bool(fits) and wakes[fits[0].id]
@@ -175,6 +198,7 @@ class Sender:
     def _call(self, rows: Sequence[OutboxRow], push: bool) -> None:
         ids = [row.key.enrollment_id for row in rows]
         first = rows[0]
+        self._rate.spend(len(ids))
         if first.kind is OutboxKind.PUSH:
             answer = self._server.push(ids)
             pushed = [row for row in rows if row.key.enrollment_id in answer.pushed]
