@@ -81,6 +81,7 @@ class ServerSettings(BaseModel):
     webhook_key_file: str = ""
     webhook_keyring: str = ""
     batch_ids: Annotated[int, Field(ge=1, le=20_000)] = 200
+    ids_per_second: Annotated[float, Field(ge=0)] = 0  # 0: as fast as the server answers
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 30
     forgets_answered: bool = False  # NanoMDM with delete=1
     forward_to: Annotated[str, AfterValidator(lambda url: url and _server_url(url)), Field(repr=False)] = ""

@@ -14,7 +14,6 @@ from osupdate_kit.errors import PlanError, RolloutError
 from osupdate_kit.feeds.calendars import days_of, read_calendar
 from osupdate_kit.feeds.inventory import read_list
 from osupdate_kit.kit import Draft, Kit
-from osupdate_kit.kit.alerts import reporting
 from osupdate_kit.kit.plans import deadline_of
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.plan import timing_of

@@ -12,7 +12,7 @@ from osupdate_kit.views.status import GROUPS, count, moment
 from osupdate_kit.views.widgets.drafts import platform_name
 from osupdate_kit.views.widgets.story import Story, StoryLine, Told
 from osupdate_kit.views.widgets.watch import NO_WAVE, ActLine, Cause, DeviceLine, Some, Wait, Watched, cause_words
-from osupdate_kit.views.widgets.words import clock, day, local
+from osupdate_kit.views.widgets.words import clock, day, devices, local, short
 
 ACTS = ("pause", "resume", "halt", "cancel", "retry")
 
