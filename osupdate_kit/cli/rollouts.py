@@ -322,11 +322,7 @@ def report(
     """Write the report: the same numbers in every format, each file whole or not there."""
     common: Common = context.obj
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with (
-        common.kit() as kit,
-        Progress(*columns, console=remarks, transient=True) as progress,
-        reporting(kit, number),
-    ):
+    with common.kit() as kit, Progress(*columns, console=remarks, transient=True) as progress:
         task = progress.add_task("Report", total=1)
         written = kit.rollout(number).report(
             out,
