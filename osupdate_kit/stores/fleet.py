@@ -97,10 +97,8 @@ _BY_SERIAL = Statement(
 )
 
 _NEXT_SERVER = Statement(select(func.min(devices.c.server)).where(devices.c.server > bindparam("after")))
-_CALLED = Statement(
-    select(*_KEY)
-    .where(devices.c.server == bindparam("server"), devices.c.serial == bindparam("serial"))
-    .order_by(devices.c.enrollment_id)
+_CALLED = Statement(  # in no order: by it SQLite would rather read the whole server in that order
+    select(*_KEY).where(devices.c.server == bindparam("server"), devices.c.serial == bindparam("serial"))
 )
 _ENROLLED_AS = Statement(select(*_KEY).where(devices.c.server == bindparam("server"), _KEY[1] == bindparam("id")))
 _BY_UDID = Statement(select(*_KEY).where(devices.c.udid == bindparam("udid")).order_by(*_KEY))
@@ -228,7 +226,7 @@ class Fleet(Session):
         found = [DeviceKey(*row) for server in servers for row in self._rows(_ENROLLED_AS, server, name)]
         serials = {stored.device.serial for stored in self.devices(found).values()} | {name}
         for serial in sorted(serials - {""}):
-            found += [DeviceKey(*row) for server in servers for row in self._rows(_CALLED, server, serial)]
+            found += [DeviceKey(*row) for server in servers for row in sorted(self._rows(_CALLED, server, serial))]
         if not found and name:
             found = [DeviceKey(*row) for row in self._rows(_BY_UDID, name)]
         return list(dict.fromkeys(found))
