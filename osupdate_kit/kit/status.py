@@ -40,9 +40,9 @@ def device_rows(tx: Transaction, rollout: int, now: int, cadences: Cadences) -> 
     """One row per device, in key order, as of now."""
     stored, plan = rollout_and_plan(tx, rollout)
     holds, halts = tx.all_holds(now), tx.halts(rollout)
-    for journey, seen_at in tx.journeys(rollout):
+    for journey, seen_at, name in tx.named_journeys(rollout):
         held = why_held(holds.get(journey.journey.key), journey, halts)
-        yield _row(journey, seen_at, stored, plan, now, cadences, held=held)
+        yield _row(journey, seen_at, stored, plan, now, cadences, held=held, name=name)
 
 
 def status(
@@ -144,6 +144,7 @@ def _row(
     cadences: Cadences,
     *,
     held: str,
+    name: str,
 ) -> DeviceStatus:
     journey = stored.journey
     over = look_over(stored, seen_at, rollout, plan, now, cadences, held=held)
@@ -168,6 +169,7 @@ def _row(
         updated_at=iso(journey.updated_at) if journey.updated_at else None,
         barrier=stored.barrier,
         cause=over.cause,
+        name=name,
         wave=stored.wave,
     )
 

@@ -20,10 +20,11 @@ from osupdate_kit.service.loop import why_held
 from osupdate_kit.service.record import Plans
 from osupdate_kit.stores.ledger import Hold, StoredJourney, StoredRollout, Transaction
 from osupdate_kit.views.status import iso, moment
+from osupdate_kit.views.text import clean
 from osupdate_kit.views.widgets.sections import wait_words
 from osupdate_kit.views.widgets.story import StoryLine, Told, story, words_of
 from osupdate_kit.views.widgets.watch import DeviceLine
-from osupdate_kit.views.widgets.words import local, short
+from osupdate_kit.views.widgets.words import local
 
 if TYPE_CHECKING:
     from osupdate_kit.kit import Kit
@@ -115,14 +116,14 @@ class Why:
     def finding(self) -> str:
         """Where it stands and why, in a few sentences."""
         named = self.enrolments[0]
-        who = f"{short(named.serial or named.udid)}, {named.platform or 'a device'} on {named.server}"
+        who = f"{clean(named.serial or named.udid)}, {named.platform or 'a device'} on {named.server}"
         part = self.now
         if part is None:
             return f"{who}: in no rollout."
-        head = f"{who}: {part.state.replace('_', ' ')} in rollout {part.rollout}, {short(part.name)}, to {part.target}."
+        head = f"{who}: {part.state.replace('_', ' ')} in rollout {part.rollout}, {clean(part.name)}, to {part.target}."
         waits = f" It waits {part.waits}." if part.waits else ""
         opens = f" That opens {part.opens_at}." if part.opens_at else ""
-        reason = f" {short(part.reason)}" if part.reason and not part.waits else ""
+        reason = f" {clean(part.reason)}" if part.reason and not part.waits else ""
         stop = "" if not reason or reason.endswith(".") else "."
         armed = f" It may still install because of us: a command is {part.armed}." if part.armed else ""
         return f"{head}{waits}{opens}{reason}{stop}{armed}"
@@ -196,7 +197,7 @@ def why(kit: "Kit", wanted: str) -> Why:
         keys = tx.keys_called(wanted.strip())
         if not keys:
             raise SelectionError(
-                f"No device is called {short(wanted)!r}.",
+                f"No device is called {clean(wanted)!r}.",
                 remedy="Give its serial, UDID or enrollment ID; `osupdate-kit devices list` shows them.",
             )
         devices = tx.devices(keys)

@@ -197,6 +197,7 @@ _JOURNEYS = Statement(
         select(
             journey,
             func.coalesce(devices.c.last_seen_at, ZERO),
+            func.coalesce(devices.c.name, EMPTY),
             *(column.label(f"key_{column.name}") for column in _JOURNEY_KEY),
         )
         .select_from(
@@ -394,8 +395,15 @@ class Rollouts(Session):
         self, rollout_id: int, *, after: DeviceKey | None = None, limit: int | None = None
     ) -> Iterator[tuple[StoredJourney, int]]:
         """With the device's `last_seen_at` (0 = never), in key order, memory-flat."""
+        for stored, seen_at, _ in self.named_journeys(rollout_id, after=after, limit=limit):
+            yield stored, seen_at
+
+    def named_journeys(
+        self, rollout_id: int, *, after: DeviceKey | None = None, limit: int | None = None
+    ) -> Iterator[tuple[StoredJourney, int, str]]:
+        """The same with the device's name, as its user wrote it."""
         for row in self._pages(_JOURNEYS, rollout_id, after=after or ("", ""), limit=limit):
-            yield stored_journey_of(row[:-3]), row[-3]
+            yield stored_journey_of(row[:-4]), row[-4], row[-3]
 
     def journeys_since(self, rollout_id: int, seq: int) -> list[tuple[StoredJourney, int]]:
         """Those that events after `seq` have changed, each with its device's `last_seen_at`."""

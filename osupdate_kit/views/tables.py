@@ -5,7 +5,7 @@ from html import escape
 
 import pandas as pd
 
-from osupdate_kit.views.widgets.words import short
+from osupdate_kit.views.text import clean
 
 MOST_ROWS = 50
 _STYLE = (
@@ -44,7 +44,7 @@ def _text(value: object) -> str:
         return f"{value:%a %d %b %H:%M:%S} {value.tzname() or ''}".strip()
     if isinstance(value, int):
         return f"{value:,}"
-    return short(f"{value:g}" if isinstance(value, float) else str(value))
+    return clean(f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def _cell(tag: str, text: str, number: bool) -> str:

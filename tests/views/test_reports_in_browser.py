@@ -88,7 +88,7 @@ def test_hostile_names_stay_text(chromium: Browser, path: Path) -> None:
     drawn(watched.page)
     cells = watched.page.locator('[data-table="exceptions"] td').all_inner_texts()
     for text in (HOSTILE[0], HOSTILE[1], HOSTILE[8], HOSTILE[9]):
-        assert text in cells
+        assert any(text in cell for cell in cells)
     assert watched.page.locator("main img, main b script").count() == 0
     assert watched.said == []
 

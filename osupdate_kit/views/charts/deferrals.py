@@ -7,9 +7,9 @@ from osupdate_kit.analysis.deferrals import COUNTED
 from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.views.charts.canvas import Canvas, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
-from osupdate_kit.views.charts.words import devices
 from osupdate_kit.views.status import count
 from osupdate_kit.views.template import bar, ramp
+from osupdate_kit.views.text import devices
 
 _PIPS = 8  # more deferrals than this are written as numbers
 _ROWS = 10

@@ -9,9 +9,10 @@ from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.protocol.causes import FailureClass, cause_of
 from osupdate_kit.views.charts.canvas import Canvas, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
-from osupdate_kit.views.charts.words import FEW, clean, devices, name, part_of, share
+from osupdate_kit.views.charts.words import FEW, LONGEST, name, part_of, share
 from osupdate_kit.views.status import count
 from osupdate_kit.views.template import bar
+from osupdate_kit.views.text import clean, devices
 
 _ROWS = 10
 _OF = {
@@ -78,7 +79,9 @@ def failures_by(frame: pd.DataFrame, subject: Subject, *, dimension: str) -> Cha
     if not failed:
         words = "Nothing to compare: no device that was tried has failed."
         return nothing(subject, **kind, title="No device has failed", words=words, note=note)
-    rows = [(clean(group) or "not known", int(f), int(t)) for group, f, t in frame.itertuples(index=False) if f][:_ROWS]
+    rows = [
+        (clean(group, LONGEST) or "not known", int(f), int(t)) for group, f, t in frame.itertuples(index=False) if f
+    ][:_ROWS]
 
     def draw(canvas: Canvas) -> None:
         texts = [f" <b>{count(f)}</b> of {count(t)} tried{f'  {share(f, t)}' if t >= FEW else ''}" for _, f, t in rows]
@@ -101,10 +104,15 @@ def failures_by(frame: pd.DataFrame, subject: Subject, *, dimension: str) -> Cha
     return chart(subject, **kind, title=title, note=note, table=table, draw=draw, height=170 + 36 * len(rows))
 
 
+def _groups(frame: pd.DataFrame) -> list[tuple[str, int, int]]:
+    """Name, failed and tried of each."""
+    return [(clean(group, LONGEST) or "not known", int(f), int(t)) for group, f, t in frame.itertuples(index=False)]
+
+
 def _cause(remedies: Mapping[str, str], failure: str, text: str, number: int) -> tuple[str, str, int]:
     """What is shown of a cause. One that is not in the catalogue is shown as received."""
     cause = cause_of(failure or FailureClass.DEADLINE)
-    words = clean(text) or clean(cause.meaning.rstrip("."))
+    words = clean(text, LONGEST) or clean(cause.meaning.rstrip("."), LONGEST)
     return words, clean(remedies.get(failure, cause.remedy), 160), number
 
 
@@ -125,7 +133,9 @@ def _lower(text: str) -> str:
 def _where(frame: pd.DataFrame, what: str) -> str:
     """A group that fails at least twice as often as the others, if enough were tried; else the one with the most."""
     failed, tried = int(frame["failed"].sum()), int(frame["tried"].sum())
-    rows = [(clean(group) or "not known", int(its), int(of)) for group, its, of in frame.itertuples(index=False)]
+    rows = [
+        (clean(group, LONGEST) or "not known", int(its), int(of)) for group, its, of in frame.itertuples(index=False)
+    ]
     for group, its, of in rows:
         if min(of, tried - of) < FEW or its < 5 or its == failed:
             continue

@@ -10,9 +10,10 @@ from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.rollout.needs import IN_NEED, LOST
 from osupdate_kit.views.charts.canvas import Canvas, Label, milliseconds, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
-from osupdate_kit.views.charts.words import are, clean, devices, label, listed, name, part_of, reconciliation, share
+from osupdate_kit.views.charts.words import are, label, listed, name, part_of, reconciliation, share
 from osupdate_kit.views.status import count
 from osupdate_kit.views.template import area, bar
+from osupdate_kit.views.text import clean, devices
 from osupdate_kit.views.tokens import tokens
 
 THIN = 0.022  # a band below this share of the height is listed under the figure instead of labelled

@@ -1,29 +1,20 @@
 """Numbers, moments and names as figures write them. Text from devices becomes harmless here (I12)."""
 
 import html
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.views.status import GROUPS, count, moment
+from osupdate_kit.views.text import clean
 from osupdate_kit.views.tokens import tokens
 
 FEW = 30  # below this, counts instead of rates
-LONGEST = 80  # characters of a text from a device
-
-# Control characters, and those that turn the direction of the text around them.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
-
-
-def clean(text: str, longest: int = LONGEST) -> str:
-    """Text of a device on one line, cut, without what cannot be seen."""
-    text = " ".join(_UNSEEN.sub(" ", text).split())
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+LONGEST = 80  # characters of a text from a device: a figure has less room than a page
 
 
 def name(text: str, longest: int = LONGEST) -> str:
-    """The same for inside a figure, where plotly would read markup. It leaves &quot; as it is."""
+    """Text of a device for inside a figure, where plotly would read markup. It leaves &quot; as it is."""
     return html.escape(clean(text, longest), quote=False)
 
 
@@ -40,10 +31,6 @@ def share(part: float, whole: float) -> str:
 def part_of(part: int, whole: int) -> str:
     """`61 % of 139`; of few, `1 of 26`."""
     return f"{count(part)} of {count(whole)}" if whole < FEW else f"{share(part, whole)} of {count(whole)}"
-
-
-def devices(number: int) -> str:
-    return f"{count(number)} device" if number == 1 else f"{count(number)} devices"
 
 
 def are(number: int) -> str:

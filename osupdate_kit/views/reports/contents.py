@@ -13,9 +13,10 @@ from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from osupdate_kit.rollout.needs import need_of
 from osupdate_kit.views.charts import Chart
-from osupdate_kit.views.charts.words import FEW, devices, label, share
+from osupdate_kit.views.charts.words import FEW, label, share
 from osupdate_kit.views.reports.value import PUT_OFF, SHOWN, Cause, Report
 from osupdate_kit.views.status import GROUPS, DeviceStatus, count, moment
+from osupdate_kit.views.text import clean, devices
 
 Cell = str | int | float | datetime | None  # datetimes are aware UTC
 
@@ -61,6 +62,7 @@ class Run:
 
 Sentence = tuple[Run, ...]
 
+_LONGEST_NAME = 60  # characters of serial and of name where they share a cell
 _NUMBER = Kind.NUMBER
 _STATE = Column("State", Kind.STATE)
 _DEVICES = Column("Devices", _NUMBER)
@@ -257,7 +259,8 @@ def exception_row(device: DeviceStatus) -> tuple[Cell, ...]:
 
 
 def _exception(device: DeviceStatus) -> tuple[Cell, ...]:
-    return (device.platform, device.state, _iso(device.updated_at), device.reason, device.remedy)
+    remedy = device.remedy or need_of(device.state, device.cause).remedy
+    return (device.platform, device.state, _iso(device.updated_at), device.reason, remedy)
 
 
 def exceptions(report: Report) -> Table:
@@ -383,7 +386,7 @@ def _from_frame(cell: Any) -> Cell:
 
 def who(device: DeviceStatus) -> str:
     """`DMPX00000001 · iPad of room 12`"""
-    return " · ".join(part for part in (device.serial or device.udid, device.name) if part)
+    return " · ".join(clean(part, _LONGEST_NAME) for part in (device.serial or device.udid, device.name) if part)
 
 
 def known_by(report: Report) -> str:

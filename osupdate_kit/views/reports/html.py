@@ -19,9 +19,10 @@ from plotly.offline import get_plotlyjs
 from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.reports import contents
 from osupdate_kit.views.reports.signs import sign
-from osupdate_kit.views.reports.text import cut, shown
+from osupdate_kit.views.reports.text import shown
 from osupdate_kit.views.reports.value import Report
 from osupdate_kit.views.status import count
+from osupdate_kit.views.text import clean, visible
 from osupdate_kit.views.tokens import tokens
 
 _TABLE_ROWS = 48  # of a chart's table; curves are thinned to it
@@ -123,5 +124,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "shown": shown, "cut": cut, "zip": zip}
+    environment.filters |= {"count": count, "shown": shown, "clean": clean, "visible": visible, "zip": zip}
     return environment

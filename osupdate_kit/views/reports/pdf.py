@@ -23,10 +23,11 @@ from osupdate_kit.errors import ReportError
 from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.reports import contents
 from osupdate_kit.views.reports.contents import Cell, Sentence, Table
-from osupdate_kit.views.reports.text import cut, plain, shown
+from osupdate_kit.views.reports.text import shown
 from osupdate_kit.views.reports.value import Report
 from osupdate_kit.views.status import count
 from osupdate_kit.views.template import for_print
+from osupdate_kit.views.text import clean, visible
 from osupdate_kit.views.tokens import tokens
 
 _WIDTH = 720  # of a chart, CSS pixels: the page between its margins, so that its text has the size of the page's
@@ -158,7 +159,7 @@ def _chart(chart: Chart, svg: str, reconciliation: str) -> dict[str, Any]:
         "section": contents.section(chart),
         "whole": whole,
         "note": [_text(line) for line in note.splitlines()],
-        "alternative": cut(chart.alternative),
+        "alternative": clean(chart.alternative, 2_000),
         "svg": svg,
     }
 
@@ -178,11 +179,11 @@ def _cell(value: Cell) -> str:
 
 
 def _sentence(runs: Sentence) -> list[dict[str, Any]]:
-    return [{"text": _breakable(plain(run.text)), "strong": run.strong} for run in runs]
+    return [{"text": _breakable(visible(run.text)), "strong": run.strong} for run in runs]
 
 
 def _text(text: str) -> str:
-    return _breakable(cut(text))
+    return _breakable(clean(text))
 
 
 def _breakable(text: str) -> str:

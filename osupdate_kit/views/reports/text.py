@@ -1,4 +1,7 @@
-"""Text from devices on its way into files: data, never markup, formula or control (I12). And the CSV files."""
+"""Cells on their way into files: on pages clean, in data files whole, and never a formula or a control character (I12).
+
+And the CSV files.
+"""
 
 import csv
 import re
@@ -9,8 +12,8 @@ from typing import Any, TextIO
 
 from osupdate_kit.views.reports.contents import Cell, Column
 from osupdate_kit.views.status import count
+from osupdate_kit.views.text import clean
 
-LONGEST = 200  # characters of a text on a page
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -18,11 +21,6 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\u
 def plain(text: str) -> str:
     """Control characters, which no format can hold or show, become U+FFFD."""
     return text if text.isascii() and text.isprintable() else _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def one_line(text: str) -> str:
-    """For pages: no control characters, and blanks and line ends become one blank each."""
-    return " ".join(plain(text).split())
 
 
 def shown(value: Cell) -> str:
@@ -33,12 +31,7 @@ def shown(value: Cell) -> str:
         return f"{value:,.2f}"
     if isinstance(value, datetime):
         return f"{value:%d %b %H:%M}"
-    return cut(value or "")
-
-
-def cut(text: str) -> str:
-    text = one_line(text)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return clean(value or "")
 
 
 def like_a_formula(text: str) -> bool:

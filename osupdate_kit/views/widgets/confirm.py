@@ -21,10 +21,10 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.terms import InstallAction, Platform
 from osupdate_kit.rollout.journey import Instrument
 from osupdate_kit.views.status import moment
+from osupdate_kit.views.text import clean
 from osupdate_kit.views.widgets.drafts import Draft, action_words, noticed, platform_name, verdicts
 from osupdate_kit.views.widgets.look import script, stylesheet
 from osupdate_kit.views.widgets.thread import OneThread
-from osupdate_kit.views.widgets.words import short
 
 log = logging.getLogger(__name__)
 
@@ -264,7 +264,7 @@ class Confirm(anywidget.AnyWidget):
         found = lines(draft) if draft else ()
         self._count, self._forced = parts.by_command, sum(line.devices for line in found if line.forced)
         self.view = {
-            "name": short(draft.plan.name) if draft else "",
+            "name": clean(draft.plan.name) if draft else "",
             "target": str(draft.plan.target) if draft else "",
             "deadline": moment(draft.plan.deadline_at) if draft else "",
             "tries": draft.plan.tries if draft else 0,
@@ -286,7 +286,7 @@ class Confirm(anywidget.AnyWidget):
                 for line in found
             ],
             "hidden": len(self._hidden),
-            "hidden_by": short(self._hidden_by),
+            "hidden_by": clean(self._hidden_by),
             "stale": len(self._stale),
             "stale_days": self._stale_days,
             "unmatched": len(draft.unmatched) if draft else 0,

@@ -16,12 +16,12 @@ import traitlets
 from osupdate_kit.errors import OSUpdateKitError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.causes import class_of
+from osupdate_kit.views.text import clean
 from osupdate_kit.views.widgets.look import script, stylesheet
 from osupdate_kit.views.widgets.sections import device, is_over, sections, told_section
 from osupdate_kit.views.widgets.story import Told, story
 from osupdate_kit.views.widgets.thread import OneThread
 from osupdate_kit.views.widgets.watch import DeviceLine, Subset, Watched, cause_words
-from osupdate_kit.views.widgets.words import short
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ class RolloutMonitor(anywidget.AnyWidget):
                 setattr(self, name, section)
 
     def _tell(self, words: str) -> None:
-        self._put(trouble={"text": short(words), "since": self.head.get("as_of", "")})
+        self._put(trouble={"text": clean(words), "since": self.head.get("as_of", "")})
 
     # --- clicks ---
 
@@ -245,11 +245,11 @@ class RolloutMonitor(anywidget.AnyWidget):
         self.chosen_devices = keys
         if watched is not None:
             rows = [device(line, watched) for line in lines]
-            self._put(drawer={"title": short(title), "devices": len(keys), "rows": rows})
+            self._put(drawer={"title": clean(title), "devices": len(keys), "rows": rows})
 
     def _tell_story(self, wanted: DeviceKey | str) -> None:
         told = self._source.story(wanted) if wanted else None
-        self._put(tale={"missing": short(str(wanted))} if told is None else told_section(told, story(told)))
+        self._put(tale={"missing": clean(str(wanted))} if told is None else told_section(told, story(told)))
 
     def _show_raw(self, seq: int) -> None:
         key = DeviceKey(str(self.tale.get("server")), str(self.tale.get("id")))
@@ -259,4 +259,4 @@ class RolloutMonitor(anywidget.AnyWidget):
 
 
 def _detail(what: str, detail: str) -> str:
-    return cause_words(detail) if what == "retry" and detail else short(detail)
+    return cause_words(detail) if what == "retry" and detail else clean(detail)

@@ -17,6 +17,7 @@ from osupdate_kit.errors import OSUpdateKitError
 from osupdate_kit.fleet.selection import Selection
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.rollout.plan import RolloutPlan
+from osupdate_kit.views.text import clean
 from osupdate_kit.views.widgets.drafts import (
     Draft,
     Part,
@@ -27,8 +28,10 @@ from osupdate_kit.views.widgets.drafts import (
     platform_name,
     verdicts,
     versions_of,
+    waves_of,
 )
 from osupdate_kit.views.widgets.fields import (
+    WAVES,
     Fields,
     choices,
     first_fields,
@@ -40,7 +43,6 @@ from osupdate_kit.views.widgets.fields import (
 )
 from osupdate_kit.views.widgets.look import script, stylesheet
 from osupdate_kit.views.widgets.thread import OneThread
-from osupdate_kit.views.widgets.words import short
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +181,7 @@ class PlanBuilder(anywidget.AnyWidget):
         return {
             "selected": len(self._selection),
             "targets": list(self._targets),
+            "waves": [{"value": value, "words": words} for value, (words, _) in WAVES.items()],
             "zones": sorted(zoneinfo.available_timezones()),
             "platforms": [
                 {
@@ -211,7 +214,12 @@ def _shown(draft: Draft, parts: Verdicts, plan: RolloutPlan) -> dict[str, Any]:
         "barred": [_part(part) for part in parts.barred],
         "unknown": [_part(part) for part in parts.unknown],
         "unmatched": len(draft.unmatched),
-        "unmatched_names": [short(name) for name in draft.unmatched[:5]],
+        "unmatched_names": [clean(name) for name in draft.unmatched[:5]],
+        "waves": [
+            {"part": f"wave {name}", "wave": name, "opens": opens, "devices": devices}
+            for name, opens, devices in waves_of(draft)
+        ],
+        "held": draft.held,
         "hazards": [hazard._asdict() for hazard in hazards(plan, versions_of(draft.members))],
         "name": plan.name,
     }

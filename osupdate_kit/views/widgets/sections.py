@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.status import GROUPS, count, moment
+from osupdate_kit.views.text import clean, devices
 from osupdate_kit.views.widgets.drafts import platform_name
 from osupdate_kit.views.widgets.story import Story, StoryLine, Told
 from osupdate_kit.views.widgets.watch import NO_WAVE, ActLine, Cause, DeviceLine, Some, Wait, Watched, cause_words
-from osupdate_kit.views.widgets.words import clock, day, devices, local, short
+from osupdate_kit.views.widgets.words import clock, day, local
 
 ACTS = ("pause", "resume", "halt", "cancel", "retry")
 
@@ -39,12 +40,12 @@ def _head(watched: Watched) -> Section:
     head = watched.head
     return {
         "rollout": head.rollout,
-        "name": short(head.name),
+        "name": clean(head.name),
         "target": head.target,
         "status": head.status,
-        "reason": short(head.reason),
+        "reason": clean(head.reason),
         "changed": moment(head.changed_at) if head.changed_at else "",
-        "by": short(head.by),
+        "by": clean(head.by),
         "started": moment(head.started_at),
         "deadline": moment(head.deadline_at),
         "last_event": clock(head.last_event_at),
@@ -61,10 +62,10 @@ def _head(watched: Watched) -> Section:
 def _act(act: ActLine) -> Section:
     return {
         "at": day(act.at),
-        "who": short(act.who),
+        "who": clean(act.who),
         "what": act.what,
         "count": act.count,
-        "detail": short(act.detail),
+        "detail": clean(act.detail),
     }
 
 
@@ -162,7 +163,7 @@ def _cause(cause: Cause) -> Section:
         "cause": cause.cause,
         "words": cause_words(cause.cause),
         "devices": cause.devices,
-        "text": short(cause.text),
+        "text": clean(cause.text),
         "remedy": cause.remedy,
         "retry": retry_question(cause) if cause.retry_helps else "",
     }
@@ -223,7 +224,7 @@ def _waves(watched: Watched) -> Section:
     """Nothing for a single wave: it would repeat the whole. Barred devices are in none."""
     if len(watched.waves.keys() - {""}) < 2:
         return {"rows": []}
-    rows = [{"wave": short(name) or NO_WAVE, "states": dict(states)} for name, states in watched.waves.items()]
+    rows = [{"wave": clean(name) or NO_WAVE, "states": dict(states)} for name, states in watched.waves.items()]
     return {"rows": rows}
 
 
@@ -235,11 +236,11 @@ def device(line: DeviceLine, watched: Watched) -> Section:
     return {
         "server": line.key.server,
         "id": line.key.enrollment_id,
-        "name": short(line.name or line.serial or line.udid or line.key.enrollment_id),
-        "serial": short(line.serial),
+        "name": clean(line.name or line.serial or line.udid or line.key.enrollment_id),
+        "serial": clean(line.serial),
         "platform": platform_name(line.platform),
         "state": line.state,
-        "reason": short(line.barrier or line.cause_text or line.reason),
+        "reason": clean(line.barrier or line.cause_text or line.reason),
         "armed": line.armed,
         "regressed": line.regressed,
         "presumed": line.presumed,
@@ -256,13 +257,13 @@ def told_section(told: Told, tale: Story) -> Section:
     return {
         "server": line.key.server,
         "id": line.key.enrollment_id,
-        "name": short(line.name or line.serial or line.key.enrollment_id),
-        "serial": short(line.serial),
+        "name": clean(line.name or line.serial or line.key.enrollment_id),
+        "serial": clean(line.serial),
         "about": " · ".join(
             part
             for part in (
                 platform_name(line.platform) if line.platform in tuple(Platform) else "",
-                short(told.device.model),
+                clean(told.device.model),
                 f"reports {line.os_version}" if line.os_version else "no version reported",
                 f"on {line.key.server}",
                 zone or "time zone unknown",
@@ -270,7 +271,7 @@ def told_section(told: Told, tale: Story) -> Section:
             if part
         ),
         "state": line.state,
-        "reason": short(line.reason),
+        "reason": clean(line.reason),
         "armed": line.armed,
         "regressed": line.regressed,
         "earlier": tale.earlier,
@@ -283,8 +284,8 @@ def _story_line(line: StoryLine, zone: str) -> Section:
         "at": day(line.at),
         "local": local(line.at, zone) if zone else "",
         "seq": line.seq,
-        "title": short(line.title),
-        "detail": short(line.detail),
+        "title": clean(line.title),
+        "detail": clean(line.detail),
         "state": line.state,
         "changed": line.changed,
         "minor": line.minor,

@@ -1,26 +1,10 @@
-"""Moments and names as the widgets write them. A device's text is cut and shows no direction marks (I12)."""
+"""Moments as the widgets write them."""
 
-import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from osupdate_kit.errors import PlanError
 from osupdate_kit.rollout.windows import zone_of
-
-LONGEST = 200  # characters of a device's text in a message
-
-# Control characters, and those that turn the direction of the text around them: a name must not look like another.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
-
-
-def short(text: str) -> str:
-    """Text on one line, cut, without what cannot be seen."""
-    text = " ".join(_UNSEEN.sub(" ", text[: 4 * LONGEST]).split())
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-def devices(number: int) -> str:
-    return f"{number:,} device" if number == 1 else f"{number:,} devices"
 
 
 def clock(at: int) -> str:
