@@ -1,8 +1,8 @@
 """The ledger: everything the kit keeps, in SQLite or PostgreSQL, behind two kinds of transactions.
 
 Knows how a store is opened, who may write when, and what a broken database means. The transaction's methods stand in
-`evidence`, `fleet`, `outbox`, `rollouts` and `office`; tables in `schema`. Leaves what the rows mean to `rollout` and
-`service`.
+`evidence`, `fleet`, `outbox`, `rollouts`, `gates`, `alerts` and `office`; tables in `schema`. Leaves what the rows mean
+to `rollout` and `service`.
 """
 
 import threading
@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from osupdate_kit.errors import StoreError
 from osupdate_kit.stores import migrate as migration
+from osupdate_kit.stores.alerts import Alerts
 from osupdate_kit.stores.connect import (
     BUSY_SECONDS,
     WRITER_CACHE,
@@ -49,7 +50,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Transaction(Evidence, Fleet, Outbox, Rollouts, Gates, Office):
+class Transaction(Evidence, Fleet, Outbox, Rollouts, Gates, Alerts, Office):
     """All that is done inside `Ledger.read()` or `Ledger.write()`; of no use after it."""
 
 
