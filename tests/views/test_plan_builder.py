@@ -1,6 +1,6 @@
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
 import pytest
 
@@ -14,6 +14,7 @@ from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.eligibility import Barrier
 from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan
 from osupdate_kit.rollout.targets import Target
+from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.widgets import Draft, PlanBuilder
 from osupdate_kit.views.widgets.fields import Fields, choices, first_fields, hazards, read
 from osupdate_kit.views.widgets.plan_builder import forget
@@ -285,3 +286,55 @@ def test_a_window_in_the_plan_bars_who_names_no_zone(office: Office) -> None:
     builder.set(time_zone="Europe/Berlin")
     assert builder.wait()
     assert Barrier.TIME_ZONE_UNKNOWN not in {row["part"] for row in builder.preview["unknown"]}
+
+
+# --- who goes when ----------------------------------------------------------------------------------------------------
+
+
+def test_waves_windows_and_weekdays_become_a_plan() -> None:
+    fields = typed(waves="rings", opens="20:00", closes="05:00", download_opens="08:00", download_closes="18:00",
+                   days="mon-fri", time_zone="Europe/Berlin")  # fmt: skip
+    reading = read(fields, now=NOW, author="ann")
+    assert reading.plan is not None, reading.errors
+    plan = reading.plan
+    assert [(wave.name, str(wave.opens)) for wave in plan.waves] == [
+        ("canary", "at once"),
+        ("pilot", "when 90% of the wave before are done, 24 hours later"),
+        ("broad", "when 90% of the wave before are done, 24 hours later, by hand"),
+    ]
+    week = (0, 1, 2, 3, 4)
+    assert plan.window == Window(opens=time(20), closes=time(5), days=week)
+    assert plan.download_window == Window(opens=time(8), closes=time(18), days=week)
+    assert plan.limits.failure_share == 0.15
+    assert RolloutPlan.from_yaml(plan.to_yaml()) == plan
+
+
+def test_a_form_without_waves_is_one_wave_that_nothing_halts() -> None:
+    plan = read(typed(), now=NOW, author="ann").plan
+    assert plan is not None
+    assert (len(plan.waves), bool(plan.limits), plan.download_window) == (1, False, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [({"waves": "tsunami"}, "waves"), ({"days": "weekend"}, "days"), ({"download_opens": "08:00"}, "download_closes"),
+     ({"download_opens": "8", "download_closes": "18:00"}, "download_opens")],
+)  # fmt: skip
+def test_what_cannot_be_read_of_waves_and_windows_stands_beside_its_field(field: dict[str, str], words: str) -> None:
+    reading = read(typed(**field), now=NOW, author="ann")
+    assert reading.plan is None
+    assert words in reading.errors
+
+
+def test_the_preview_shows_devices_per_wave_and_gives_them_to_the_grid(office: Office) -> None:
+    builder = PlanBuilder(FLEET, office, targets=["18.7.2"])
+    try:
+        builder.set(waves="canary")
+        assert builder.wait()
+        shown = builder.preview
+        assert [(row["wave"], row["devices"]) for row in shown["waves"]] == [("canary", 1), ("rest", 6)]
+        assert sum(row["devices"] for row in shown["waves"]) == shown["by_command"]
+        builder.show_devices("wave canary")
+        assert len(builder.chosen_devices) == 1
+    finally:
+        builder.close()

@@ -31,6 +31,10 @@ class Draft(Protocol):
     def unmatched(self) -> Sequence[str]:
         """Wanted names that no device has."""
 
+    @property
+    def held(self) -> int:
+        """How many of those that take the plan are on the hold list."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -70,8 +74,18 @@ def verdicts(members: Sequence[Member]) -> Verdicts:
 
 
 def keys_of(members: Sequence[Member], part: str) -> tuple[DeviceKey, ...]:
-    """The devices of a part, by its name."""
+    """The devices of a part, by its name; of a wave, by "wave " and its name."""
+    if part.startswith("wave "):
+        return tuple(member.key for member in members if member.wave and member.wave == part.removeprefix("wave "))
     return tuple(member.key for member in members if (member.barrier or member.instrument) == part)
+
+
+def waves_of(draft: Draft) -> list[tuple[str, str, int]]:
+    """Of each wave: its name, when it opens, and its devices; nothing for a single one."""
+    if len(draft.plan.waves) < 2:
+        return []
+    sizes = Counter(member.wave for member in draft.members)
+    return [(wave.name, str(wave.opens), sizes[wave.name]) for wave in draft.plan.waves]
 
 
 def versions_of(members: Sequence[Member]) -> dict[Platform, Counter[OSVersion]]:

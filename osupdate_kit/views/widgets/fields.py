@@ -19,7 +19,8 @@ from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan
 from osupdate_kit.rollout.policy import DAY
 from osupdate_kit.rollout.targets import Target
-from osupdate_kit.rollout.windows import Window, zone_of
+from osupdate_kit.rollout.waves import Limits, Opening, Wave, Who
+from osupdate_kit.rollout.windows import Window, window_of, zone_of
 
 Actions = tuple[InstallAction, ...]
 T = TypeVar("T")
@@ -38,6 +39,10 @@ class Fields:
     tries: str = "3"
     opens: str = ""
     closes: str = ""
+    days: str = ""
+    download_opens: str = ""
+    download_closes: str = ""
+    waves: str = ""
     time_zone: str = ""
     deadline: str = ""
 
@@ -81,16 +86,24 @@ def read(fields: Fields, *, now: int, author: str, where: str = "") -> Reading:
 
     version = part("target", _version, None)
     deadline_at = part("deadline", lambda text: _deadline(text, now), now + DAY)
-    window = Window(opens=part("opens", _hour, time()), closes=part("closes", _hour, time()))
+    days = part("days", _days, _EVERY_DAY)
+    window = Window(opens=part("opens", _hour, time()), closes=part("closes", _hour, time()), days=days)
+    download = Window(
+        opens=part("download_opens", _hour, time()), closes=part("download_closes", _hour, time()), days=days
+    )
     values: dict[str, Any] = {
         "actions": _actions(fields.actions, errors),
         "max_user_deferrals": part("max_user_deferrals", _number, None),
         "priority": part("priority", _priority, None),
         "tries": part("tries", _tries, 1),
         "time_zone": part("time_zone", _zone, ""),
+        "waves": part("waves", _waves, _ONE),
+        "download_window": download if fields.download_opens.strip() else None,
+        "limits": HALTS if fields.waves.strip() else Limits(),
     }
-    if bool(fields.opens.strip()) != bool(fields.closes.strip()):
-        errors.setdefault("closes", "A window has two ends. Give both hours, or none for any hour.")
+    for opens, closes in (("opens", "closes"), ("download_opens", "download_closes")):
+        if bool(getattr(fields, opens).strip()) != bool(getattr(fields, closes).strip()):
+            errors.setdefault(closes, "A window has two ends. Give both hours, or none.")
     if errors:
         return Reading(None, errors)
     name = fields.name.strip() or f"{fields.target.strip()} by {fields.deadline.strip().replace('T', ' ')} UTC"
@@ -108,6 +121,34 @@ def read(fields: Fields, *, now: int, author: str, where: str = "") -> Reading:
     except PlanError as error:
         return Reading(None, {"max_user_deferrals" if "max_user_deferrals" in error.args[0] else "": str(error)})
     return Reading(plan, {})
+
+
+# --- waves ------------------------------------------------------------------------------------------------------------
+
+_CANARY = Wave(name="canary", who=Who(cover=("model", "os_version")), pace=20)
+_NEXT = Opening(done_share=0.9, soak_hours=24)
+WAVES: Mapping[str, tuple[str, tuple[Wave, ...]]] = {
+    "": ("one wave: all at once", (Wave(),)),
+    "canary": ("a canary, then the rest", (_CANARY, Wave(name="rest", opens=_NEXT))),
+    "rings": (
+        "a canary, a pilot of 5 %, then the rest",
+        (
+            _CANARY,
+            Wave(name="pilot", who=Who(percent=5), opens=_NEXT),
+            Wave(name="broad", opens=Opening(done_share=0.9, soak_hours=24, by_hand=True)),
+        ),
+    ),
+}  # others are written as YAML: see `kit.plan(waves=…)`
+HALTS = Limits(failure_share=0.15)  # of every choice with more than one wave
+
+
+_ONE: tuple[Wave, ...] = (Wave(),)
+
+
+def _waves(text: str) -> tuple[Wave, ...]:
+    if text not in WAVES:
+        raise PlanError(f"{text!r} is no choice of waves.", remedy="Choose one of the list.")
+    return WAVES[text][1]
 
 
 def first_fields(target: str, now: int) -> Fields:
@@ -189,7 +230,7 @@ def hazards(plan: RolloutPlan, platforms: Mapping[Platform, Mapping[OSVersion, i
         if old:
             found.append(Hazard(f"{old:,} on {platform} 26. {WARNINGS['deprecated']}"))
     installs = any(plan.steps(platform).install for platform in platforms)
-    if installs and plan.window.opens == plan.window.closes:
+    if installs and plan.window.always:
         found.append(Hazard("No window is set: devices restart at any hour of their day."))
     return tuple(sorted(found, key=lambda hazard: not hazard.grave))
 
@@ -231,6 +272,13 @@ def _hour(text: str) -> time:
         return time.fromisoformat(text) if text else time()
     except ValueError:
         raise PlanError(f"{text!r} is no time of day.", remedy="Write it such as 22:00.") from None
+
+
+_EVERY_DAY: tuple[int, ...] = ()
+
+
+def _days(text: str) -> tuple[int, ...]:
+    return window_of("", text).days
 
 
 def _number(text: str) -> int | None:

@@ -38,6 +38,11 @@ function render({ model, el: host }) {
   );
 
   const form = model.get("form");
+  const waves = el(
+    "select",
+    { onchange: () => type({ waves: waves.value }) },
+    (form.waves ?? []).map(({ value, words }) => el("option", { value }, words)),
+  );
   const lists = nonceOf();
   const whom = el("p", { class: "asof" });
   const actions = el("div", { class: "actions", role: "group", "aria-label": "Install action by platform" });
@@ -76,6 +81,14 @@ function render({ model, el: host }) {
             field("closes", "Window closes", text("closes", { type: "time" }), "empty: any hour"),
             field("time_zone", "Time zone where unknown", zone),
           ),
+          el(
+            "div",
+            { class: "trio" },
+            field("download_opens", "Downloads from", text("download_opens", { type: "time" }), "device-local"),
+            field("download_closes", "Downloads until", text("download_closes", { type: "time" }), "empty: as the window"),
+            field("days", "Weekdays", text("days", { placeholder: "mon-fri" }), "empty: every day"),
+          ),
+          field("waves", "Waves", waves, "with a canary, more than 15 % failures halt a model, version or site"),
           el(
             "div",
             { class: "trio wide" },
@@ -187,12 +200,16 @@ function render({ model, el: host }) {
             barred ? el("h4", {}, `${count(barred)} barred`) : null,
             el("ul", { class: "parts" }, (shown.barred ?? []).map((row) =>
               part(row.part, row.part === "already_there" ? "reached" : "barred", row.devices, row.words, row.remedy))),
+            shown.waves?.length ? el("h4", {}, `${count(shown.waves.length)} waves`) : null,
+            el("ul", { class: "parts" }, (shown.waves ?? []).map((row) =>
+              part(row.part, "active", row.devices, `${row.wave}, opens ${row.opens}`))),
             unknown ? el("h4", {}, `${count(unknown)} not known well enough, so left out`) : null,
             el("ul", { class: "parts" }, (shown.unknown ?? []).map((row) => part(row.part, "attention", row.devices, row.words, row.remedy))),
             el("p", { class: "sum" }, el("b", {}, count(shown.selected)), " selected = ", el("b", {}, count(shown.by_command)), " by command + ",
               el("b", {}, count(shown.by_declaration)), " by declaration + ", el("b", {}, count(barred)), " barred + ", el("b", {}, count(unknown)), " unknown"),
             el("ul", { class: "notes" },
               (shown.hazards ?? []).map((hazard) => note(hazard.grave ? "lost" : "attention", hazard.text)),
+              shown.held ? note("attention", `${devices(shown.held)} on the hold list: they wait until released.`) : null,
               shown.unmatched ? note("attention", `${count(shown.unmatched)} names of the list match no device: `,
                 shown.unmatched_names.map((text, at) => [at ? ", " : "", name(text)]), shown.unmatched > 5 ? ", …" : "") : null),
           ]
