@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from threading import Event, Lock
 from typing import Any, Literal
 
@@ -40,9 +41,13 @@ PAUSE = Event()  # never set: waiting on it gives way to the others
 
 
 class Recorder:
-    """Between the server and the receiver: passes every call on, and keeps the bodies that were acknowledged."""
+    """Between the server and the receiver: passes calls on, and keeps the bodies that were acknowledged.
 
-    def __init__(self, receiver_port: int) -> None:
+    A network with faults loses that share of the calls, and brings that share twice.
+    """
+
+    def __init__(self, receiver_port: int, *, loses: float = 0.0, doubles: float = 0.0) -> None:
+        self._luck, self._loses, self._doubles = Random(1), loses, doubles
         self.acknowledged: list[dict[str, Any]] = []
         self.lost = 0
         self._client = HTTPClient(f"http://127.0.0.1:{receiver_port}", timeout_seconds=10)
@@ -50,6 +55,16 @@ class Recorder:
         self.loopback = Loopback(self._pass)
 
     def _pass(self, call: Call) -> Response | None:
+        with self._lock:
+            lost, doubled = self._luck.random() < self._loses, self._luck.random() < self._doubles
+            self.lost += lost
+        if lost:
+            return None
+        if doubled:
+            self._bring(call)
+        return self._bring(call)
+
+    def _bring(self, call: Call) -> Response | None:
         headers = {name: value for name, value in call.headers.items() if name.lower() not in ("host", "connection")}
         try:
             answer = self._client.call("POST", call.path, headers, call.body)
@@ -204,13 +219,15 @@ def site(
     storage: Literal["inmem", "pgsql"] = "inmem",
     cluster: Cluster | None = None,
     kind: Literal["nanomdm", "nanohub"] = "nanomdm",
+    loses: float = 0.0,
+    doubles: float = 0.0,
 ) -> Iterator[Site]:
     """A site whose devices are enrolled before the kit first starts. start: ISO 8601, of the site's clock.
 
     pgsql: server and store are on PostgreSQL, each in a database of the cluster; else both are not.
     """
     port = free_port()
-    recorder = Recorder(port)
+    recorder = Recorder(port, loses=loses, doubles=doubles)
     with recorder.loopback, _server(kind, storage, cluster, f"{recorder.loopback.url}/webhook/{SERVER}") as server:
         truth = TruthLog()
         url = cluster.url() if storage == "pgsql" and cluster else f"sqlite:///{folder / 'store.db'}"
