@@ -1,5 +1,5 @@
-"""The true line at scale: 2,000 simulated devices before a real NanoMDM with PostgreSQL, canary and two waves, a network
-with faults, a stand-by service, and the active one killed every 20 seconds. `python -m benchmarks.line`
+"""The true line at scale: 2,000 simulated devices before a real NanoMDM with PostgreSQL, canary and two waves, a
+network with faults, a stand-by service, and the active one killed every 20 seconds. `python -m benchmarks.line`
 
 Exit 1 if the kit says of one device what is not true, sends a second install step, or has lost an event.
 """
