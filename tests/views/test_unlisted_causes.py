@@ -67,3 +67,13 @@ def test_the_report_shows_it_as_it_came(rollout: Rollout, tmp_path: Path) -> Non
     cells = [cell.get_text() for cell in table.find("tbody").find_all("td")][:5]
     assert cells[:2] == [CODE, "11"]
     assert cells[3:] == ["MDM team", "unknown"]
+
+
+def test_a_retry_by_the_code_is_for_these_devices_only(rollout: Rollout) -> None:
+    kit = rollout._kit
+    act = rollout.retry(CODE)
+    assert kit.turns().actor.turn() == 1
+    assert kit.outcome(act) == "done"
+    with kit.ledger.read() as tx:
+        assert tx.audits(rollout.id)[-1].count == 11
+    assert rollout.status().failures == {"space": 1}
