@@ -1,15 +1,17 @@
 """One rollout in the hands of an operator: frames, charts, report, monitor, acts. What is heavy is imported late."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from difflib import unified_diff
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osupdate_kit.errors import RolloutError
+from osupdate_kit.errors import PlanError, RolloutError
 from osupdate_kit.kit import status as _status
 from osupdate_kit.kit.plans import deadline_of
 from osupdate_kit.rollout.state import ATTENTION, ENDS
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from osupdate_kit.analysis.scope import Scope
-    from osupdate_kit.kit import Kit
+    from osupdate_kit.kit import Draft, Kit
     from osupdate_kit.views.charts import Chart
     from osupdate_kit.views.grid import DeviceGrid
     from osupdate_kit.views.widgets import RolloutMonitor
@@ -219,6 +221,24 @@ class Rollout:
         """Put the deadline off: `3d` from now, or an ISO moment with its offset."""
         deadline_at = deadline_of(deadline, self._kit.clock.now())
         return self._kit.act("extend", self.id, detail=str(deadline_at))
+
+    def revise(self, draft: "Draft | str") -> str:
+        """Go on by another plan, and take in the devices that are new in it; what differs from the plan so far.
+
+        Devices under way stay, whether the new plan names them or not: `hold` keeps one out.
+        """
+        kit = self._kit
+        yaml = draft if isinstance(draft, str) else kit.save(draft)
+        with kit.ledger.read() as tx:
+            stored, plan = _status.rollout_and_plan(tx, self.id)
+            new = tx.plan(hashlib.sha256(yaml.encode()).hexdigest())
+        if new is None:
+            raise PlanError("This plan is not in the store.", remedy="Make it by `osupdate-kit plan create`.")
+        kit.act("revise", self.id, detail=str(new.id))
+        lines = unified_diff(
+            plan.to_yaml().splitlines(), yaml.splitlines(), f"plan {stored.plan_id}", f"plan {new.id}", lineterm=""
+        )
+        return "\n".join(lines)
 
     @contextmanager
     def _scope(self, as_of: datetime | None = None, *, now: int = 0) -> "Iterator[Scope]":

@@ -10,10 +10,11 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.causes import name_of
 from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.journey import Journey, RolloutStatus
+from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.ports import Clock
 from osupdate_kit.rollout.state import Facts, State
 from osupdate_kit.service.loop import withdraw
-from osupdate_kit.service.record import Plans, record
+from osupdate_kit.service.record import Plans, catch_up, record
 from osupdate_kit.service.words import own_event, retried
 from osupdate_kit.stores.ledger import Act, Ledger, StoredRollout, Transaction
 
@@ -29,6 +30,7 @@ _FROM: Mapping[str, tuple[RolloutStatus, ...]] = {
     "open": (RolloutStatus.RUNNING, RolloutStatus.PAUSED),
     "lift": (RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED),
     "extend": (RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED),
+    "revise": (RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED),
 }
 _TO = {
     "pause": RolloutStatus.PAUSED,
@@ -147,6 +149,22 @@ class Actor:
         tx.make_due(rollout.id, now)
         return 0
 
+    def _revise(self, tx: Transaction, rollout: StoredRollout, act: Act, now: int) -> int:
+        """Go on by another plan, and take in the devices that are new in it; `detail` is the plan's number."""
+        stored = tx.plan_of(int(act.detail))
+        if stored is None:
+            raise RolloutError(f"The store has no plan {act.detail}.", remedy="Make it by `osupdate-kit plan create`.")
+        plan = RolloutPlan.from_yaml(stored.yaml)
+        if plan.deadline_at <= now:
+            raise RolloutError(f"The deadline of plan {stored.id} has passed.", remedy="Plan anew with a later one.")
+        waves = [(wave.name, wave.pace) for wave in plan.waves] if tx.waves(rollout.id) or plan.admits else []
+        added = tx.revise_rollout(rollout, stored.id, now=now, deadline_at=plan.deadline_at, waves=waves)
+        self.plans.forget(rollout.id)
+        for start in range(0, len(added), CHUNK):
+            catch_up(tx, self.plans, rollout.id, added[start : start + CHUNK])
+        tx.make_due(rollout.id, now)
+        return len(added)
+
 
 def _names(journey: Journey) -> tuple[str, ...]:
     """By which of a retry's details it is meant."""
@@ -160,6 +178,7 @@ _ACTS: Mapping[str, Callable[[Actor, Transaction, StoredRollout, Act, int], int]
     "open": Actor._open,
     "lift": Actor._lift,
     "extend": Actor._extend,
+    "revise": Actor._revise,
 }
 
 

@@ -162,7 +162,8 @@ class Gatekeeper:
                     news.add(turn.rollout)
             self._after = turns[-1].id
         for rollout in rollouts:
-            if rollout.id not in self._standing:
+            known = self._standing.get(rollout.id)
+            if known is None or known.plan is not self._plans.plan(tx, rollout.id):
                 self._standing[rollout.id] = self._begin(tx, rollout, now)
                 news.add(rollout.id)
         return news

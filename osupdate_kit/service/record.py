@@ -21,6 +21,7 @@ from osupdate_kit.rollout.history import Change, Start, changes, corrections, hi
 from osupdate_kit.rollout.journey import Journey
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.state import Course, Facts, State, fold
+from osupdate_kit.rollout.targets import Target
 from osupdate_kit.stores.ledger import StoredDevice, StoredJourney, Transaction, Transition
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,8 @@ class Plans:
     def __init__(self) -> None:
         self._plans: dict[int, RolloutPlan] = {}
         self._starts: dict[int, Start] = {}
-        self._courses: dict[tuple[int, str, str], Course] = {}
+        self._courses: dict[tuple[int, str, str, str], Course] = {}
+        self._targets: dict[str, Target] = {}  # by their text
         self._unreadable: set[int] = set()
 
     def plan(self, tx: Transaction, rollout: int) -> RolloutPlan:
@@ -58,6 +60,13 @@ class Plans:
             self._load(tx, rollout)
         return self._starts[rollout]
 
+    def forget(self, rollout: int) -> None:
+        """Its plan is another one from here on."""
+        self._plans.pop(rollout, None)
+        self._starts.pop(rollout, None)
+        self._unreadable.discard(rollout)
+        self._courses = {key: course for key, course in self._courses.items() if key[0] != rollout}
+
     def _load(self, tx: Transaction, rollout: int) -> None:
         stored = tx.rollout(rollout)
         plan = tx.plan_of(stored.plan_id) if stored else None
@@ -70,17 +79,27 @@ class Plans:
 
     def course(self, tx: Transaction, journey: StoredJourney) -> Course:
         """What the plan wants of this device."""
-        key = (journey.journey.rollout, journey.platform, journey.os_version_start)
+        key = (journey.journey.rollout, journey.platform, journey.os_version_start, journey.target)
         if key not in self._courses:
             platform = Platform(journey.platform)
             plan = self.plan(tx, journey.journey.rollout)
             listing = platform is Platform.MACOS or not takes_version(journey)
-            item = plan.target.version is None
+            item = self.target(tx, journey).version is None
             self._courses[key] = Course(journey.journey.rollout, plan.steps(platform), listing, item)
         return self._courses[key]
 
-    def target_version(self, tx: Transaction, rollout: int) -> str:
-        version = self.plan(tx, rollout).target.version
+    def target(self, tx: Transaction, journey: StoredJourney) -> Target:
+        """What this device is to report: its own target where the plan's is a rule."""
+        plan, text = self.plan(tx, journey.journey.rollout), journey.target
+        if not text:
+            return plan.target
+        found = self._targets.get(text)
+        if found is None:
+            found = self._targets[text] = plan.target_of(text)
+        return found
+
+    def target_version(self, tx: Transaction, journey: StoredJourney) -> str:
+        version = self.target(tx, journey).version
         return str(version) if version else ""
 
 
@@ -166,7 +185,7 @@ def record(
             belated[key] = courses, seq
         for journey in mine:
             rollout = journey.journey.rollout
-            target = plans.target_version(tx, rollout)
+            target = plans.target_version(tx, journey)
             rows.append(journey_of(key, facts, courses[rollout], target, seq=seq, state=read.get(rollout)))
         known[key] = StoredDevice(
             device=device.device, facts=text_of(facts), newest_at=newest_at, info_at=device.info_at
@@ -175,6 +194,24 @@ def record(
     tx.save_journeys(rows)
     tx.add_transitions(transitions + _corrected(tx, plans, belated))
     return set(by_device)
+
+
+def catch_up(tx: Transaction, plans: Plans, rollout: int, keys: Sequence[DeviceKey]) -> None:
+    """Devices that came to a rollout later: what happened to them since it began counts, as if they had been there."""
+    start, seq = plans.start(tx, rollout), tx.last_seq()
+    events = {key: mine for key, mine in tx.events_of(keys).items() if any(e.seq > start.seq for e in mine)}
+    devices, journeys = tx.devices(events), tx.journeys_of(events)
+    rows: list[Journey] = []
+    belated: dict[DeviceKey, tuple[Mapping[int, Course], int]] = {}
+    for key in events:
+        stored = next(j for j in journeys[key] if j.journey.rollout == rollout)
+        if stored.barred:
+            continue
+        course, target = plans.course(tx, stored), plans.target_version(tx, stored)
+        rows.append(journey_of(key, facts_of(devices[key].facts), course, target, seq=seq))
+        belated[key] = {rollout: course}, seq
+    tx.save_journeys(rows)
+    tx.add_transitions(_corrected(tx, plans, belated))
 
 
 def _corrected(

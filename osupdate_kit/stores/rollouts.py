@@ -13,6 +13,7 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    not_,
     select,
     tuple_,
     union_all,
@@ -117,8 +118,24 @@ _BEGINS: dict[str, ColumnElement[Any]] = {
 }
 
 
-def _begin(*, barred: bool) -> Statement:
-    """Journeys of all members of a plan that are barred, or of all that are not."""
+_HAS_JOURNEY = (
+    select(literal_column("1"))
+    .where(
+        journey.c.rollout == bindparam("of_rollout"),
+        journey.c.server == members.c.server,
+        journey.c.enrollment_id == members.c.enrollment_id,
+    )
+    .exists()
+)
+_ADDED = Statement(
+    select(members.c.server, members.c.enrollment_id, members.c.barrier)
+    .where(members.c.plan == bindparam("of_plan"), not_(_HAS_JOURNEY))
+    .order_by(*_MEMBER_KEY)
+)
+
+
+def _begin(*, barred: bool, added: bool = False) -> Statement:
+    """Journeys of all members of a plan that are barred, or of all that are not; `added`: that have none there yet."""
     overlay: dict[str, ColumnElement[Any]] = (
         {"state": literal_column("'barred'"), "live": false(), "due_at": null()} if barred else {}
     )
@@ -132,10 +149,18 @@ def _begin(*, barred: bool) -> Statement:
     values = [begins[c.name] if c.name in begins else members.c[c.name] for c in journey.c]
     chosen = members.c.barrier != EMPTY if barred else members.c.barrier == EMPTY
     rows = select(*values).where(members.c.plan == bindparam("of_plan"), chosen)
+    if added:
+        rows = rows.where(not_(_HAS_JOURNEY))
     return Statement(insert(journey).from_select([column.name for column in journey.c], rows.order_by(*_MEMBER_KEY)))
 
 
 _BEGIN, _BEGIN_BARRED = _begin(barred=False), _begin(barred=True)
+_ADD, _ADD_BARRED = _begin(barred=False, added=True), _begin(barred=True, added=True)
+_REVISE = Statement(
+    update(rollouts)
+    .values(plan=bindparam("new_plan"), deadline_at=bindparam("deadline"))
+    .where(rollouts.c.id == bindparam("of_rollout"))
+)
 _BEGIN_TRANSITIONS = Statement(
     insert(transitions).from_select(
         ["rollout", "server", "enrollment_id", "at", "known_seq", "state", "sign"],
@@ -163,6 +188,9 @@ _BEGIN_MINUTES = Statement(
 )
 
 _WAVE_ADD = Statement(insert(waves_table))
+_WAVE_NAMES = Statement(
+    select(waves_table.c.position, waves_table.c.name).where(waves_table.c.rollout == bindparam("of_rollout"))
+)
 
 _IS = and_(
     journey.c.rollout == bindparam("of_rollout"),
@@ -337,6 +365,40 @@ class Rollouts(Session):
         first = [(rollout, name, place, 0, "", pace, now, "") for place, (name, pace) in enumerate(waves)]
         self._each(_WAVE_ADD, first)
         return rollout
+
+    def revise_rollout(
+        self, rollout: StoredRollout, plan_id: int, *, now: int, deadline_at: int, waves: Sequence[tuple[str, int]] = ()
+    ) -> list[DeviceKey]:
+        """Let it go on by another plan: whoever is new in it begins, as if from the start; who that is.
+
+        Devices that are under way stay, whether the new plan names them or not. waves: as `start_rollout` takes them;
+        those that are there keep their standing. Raises RolloutError when a new device is in another live rollout.
+        """
+        added = self._rows(_ADDED, plan_id, rollout.id)
+        keys = [DeviceKey(server, one) for server, one, _ in added]
+        for key, mine in self.journeys_of(DeviceKey(server, one) for server, one, why in added if not why).items():
+            if busy := next((stored.journey.rollout for stored in mine if stored.live), 0):
+                raise RolloutError(
+                    f"Device {key} is in rollout {busy}, which has not ended.", remedy=f"End rollout {busy} first."
+                )
+        known = {row[1] for row in self._rows(_WAVE_NAMES, rollout.id)}
+        fresh = [(name, pace) for name, pace in waves if name not in known]
+        rows = [(rollout.id, name, len(known) + n, 0, "", pace, now, "") for n, (name, pace) in enumerate(fresh)]
+        self._each(_WAVE_ADD, rows)
+        admitted = 0 if waves else now
+        self._run(_ADD, rollout.id, now, admitted, plan_id, rollout.id)
+        self._run(_ADD_BARRED, rollout.id, admitted, plan_id, rollout.id)
+        self.add_transitions(
+            [
+                Transition(
+                    rollout=rollout.id, key=DeviceKey(server, one), at=rollout.started_at,
+                    known_seq=rollout.start_seq, state="barred" if why else "held", sign=1,
+                )
+                for server, one, why in added
+            ]
+        )  # fmt: skip
+        self._run(_REVISE, plan_id, deadline_at, rollout.id)
+        return keys
 
     def rollout(self, rollout_id: int) -> StoredRollout | None:
         row = self._row(_ROLLOUT, rollout_id)

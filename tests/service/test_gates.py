@@ -20,6 +20,7 @@ from osupdate_kit.rollout.policy import DAY, HOUR
 from osupdate_kit.rollout.state import ENDS, State
 from osupdate_kit.rollout.targets import Target
 from osupdate_kit.rollout.waves import Limits, Opening, Wave, Who
+from osupdate_kit.service.verify import verify
 from osupdate_kit.stores.ledger import Halt
 
 STEADY = replace(PROFILES["always_on"], drops=0, not_now=0)
@@ -194,3 +195,27 @@ def test_slots_of_a_site_free_themselves(tmp_path: Path) -> None:
 def _halts(rehearsal: Rehearsal, rollout: Rollout) -> list[Halt]:
     with rehearsal.kit.ledger.read() as tx:
         return list(tx.halts(rollout.id, lifted=True))
+
+
+def test_a_revised_plan_takes_in_devices_that_count_from_the_start(tmp_path: Path) -> None:
+    rehearsal = site(tmp_path, devices=20)
+    kit, now = rehearsal.kit, rehearsal.clock.now()
+    few = [device.serial for device in kit.select().devices][:8]
+    first = RolloutPlan(
+        name="few", author="ada", created_at=now, target=Target(version=OSVersion.parse("26.6.1")),
+        deadline_at=now + 3 * DAY, waves=(Wave(pace=2),),
+    )  # fmt: skip
+    rollout = kit.start(kit.draft(kit.select(few), first))
+    rehearsal.run(0.3)
+    all_of_them = replace(first, name="all", deadline_at=now + 9 * DAY, waves=(Wave(pace=6),))
+    told = rollout.revise(kit.draft(kit.select(), all_of_them))
+    assert "-name: few" in told
+    assert "+name: all" in told
+    until(rehearsal, lambda: states(rollout)["done"] == 20)
+    with kit.ledger.read() as tx:
+        stored = tx.rollout(rollout.id)
+        revised = next(line for line in tx.audits(rollout.id) if line.what == "revise")
+        assert stored is not None
+        assert stored.deadline_at == all_of_them.deadline_at
+        assert (revised.who, revised.count) == ("ada", 12)
+    assert list(verify(kit.ledger)) == []
