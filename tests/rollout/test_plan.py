@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osupdate_kit.errors import PlanError
-from osupdate_kit.rollout.plan import RolloutPlan, timing_of
+from osupdate_kit.rollout.plan import TIMING, RolloutPlan, timing_of
 from osupdate_kit.rollout.waves import Limits, Opening, Wave, Who, check_waves
 from osupdate_kit.rollout.windows import Blackout, Window
+from tests.paths import ROOT
 from tests.rollout.plans import PLANS
 
 AS_PEOPLE_WRITE_IT = """
@@ -156,3 +157,10 @@ def test_waves_that_make_no_sense_together_are_refused(waves: tuple[Wave, ...], 
     with pytest.raises(PlanError, match=named) as caught:
         check_waves(waves)
     assert caught.value.remedy
+
+
+def test_the_example_of_the_docs_is_a_plan_that_can_be_read() -> None:
+    page = (ROOT / "docs" / "rollout.md").read_text("utf-8")
+    found = timing_of(page.partition("```yaml\n")[2].partition("```")[0])
+    check_waves(found["waves"])
+    assert set(found) == set(TIMING)
