@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from importlib.resources import files
 from threading import RLock
 from typing import Any, ClassVar
 
@@ -23,7 +24,8 @@ from osupdate_kit.errors import OSUpdateKitError, SelectionError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.fleet.inventory import KINDS, Kind
 from osupdate_kit.fleet.selection import Selection
-from osupdate_kit.views.grid import memory, theme
+from osupdate_kit.views.css import themed
+from osupdate_kit.views.grid import memory
 from osupdate_kit.views.grid.columns import Mask, MomentColumn, Rows, label_of, microseconds, short
 from osupdate_kit.views.grid.filters import (
     FILTER_OF,
@@ -41,6 +43,7 @@ from osupdate_kit.views.grid.states import Reasons, States, as_frame
 from osupdate_kit.views.grid.table import KEY, Table
 from osupdate_kit.views.grid.worker import Worker
 from osupdate_kit.views.status import count, moment
+from osupdate_kit.views.tokens import tokens
 
 LOG = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ MOST_ROWS = 200  # of one window, whatever a browser asks for
 MOST_CHOICES = 200  # of one column's menu; the rest is found by typing
 FLUSH_SECONDS = 0.25
 SHOWN_FIRST = ("name", "serial", "model", "platform", "os_version", "site", "ring", "last_seen_at")
+_WORDS = {state: (word["label"], word["group"]) for state, word in tokens()["states"].items()}
 _SEPARATORS = re.compile(r"[\s,;]+")
 
 
@@ -78,6 +82,10 @@ class _Spot:
     words: str
 
 
+def _text(name: str) -> str:
+    return files("osupdate_kit.views.grid").joinpath(name).read_text("utf-8")
+
+
 class DeviceGrid(anywidget.AnyWidget):
     """A grid over `frame`: one row per device, with the columns of `fleet.inventory` and the operator's own.
 
@@ -95,12 +103,12 @@ class DeviceGrid(anywidget.AnyWidget):
     for a frame without `server` and `enrollment_id`, or with a device in two rows (found when keys are first needed).
     """
 
-    _esm: ClassVar[str] = theme.script()
-    _css: ClassVar[str] = theme.stylesheet()
+    _esm: ClassVar[str] = _text("grid.js")
+    _css: ClassVar[str] = themed(".osk-grid") + _text("grid.css")
 
     columns: "traitlets.List[dict[str, Any]]" = traitlets.List().tag(sync=True)
     status: "traitlets.Dict[str, Any]" = traitlets.Dict().tag(sync=True)
-    words = traitlets.Dict(theme.state_words()).tag(sync=True)
+    words = traitlets.Dict(_WORDS).tag(sync=True)
     height = traitlets.Int(12).tag(sync=True)
     revision = traitlets.Int(0)
 
@@ -344,7 +352,7 @@ class DeviceGrid(anywidget.AnyWidget):
 
     def _filter_words(self, name: str, one: ColumnFilter) -> str:
         if name == "state" and isinstance(one, ChoiceFilter) and len(one.values) == 1 and one.values[0]:
-            return theme.state_words()[one.values[0]][0]
+            return str(_WORDS[one.values[0]][0])
         return short(one)
 
     def _ways_out(self) -> list[dict[str, Any]]:

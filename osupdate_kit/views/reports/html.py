@@ -17,6 +17,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from osupdate_kit.views.charts import Chart
+from osupdate_kit.views.css import variables
 from osupdate_kit.views.reports import contents
 from osupdate_kit.views.reports.signs import sign
 from osupdate_kit.views.reports.text import shown
@@ -107,7 +108,7 @@ def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
 @cache
 def _style() -> str:
     """The style sheet, with the tokens as its variables."""
-    css = _environment().get_template("report.css").render(tokens=tokens())
+    css = _environment().get_template("report.css").render(tokens=tokens(), variables=variables)
     return re.sub(r"\s*\n\s*", "\n", css).strip()
 
 

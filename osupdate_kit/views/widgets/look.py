@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 
+from osupdate_kit.views.css import themed
 from osupdate_kit.views.status import GROUPS
 from osupdate_kit.views.tokens import tokens
 
@@ -23,28 +24,8 @@ def script(name: str) -> str:
 
 @cache
 def stylesheet(name: str) -> str:
-    """The rules of one widget. JupyterLab says by an attribute of its own which theme is on."""
-    kinds = tokens()["type"]
-    fonts = f"--mono: {kinds['mono']}; --sans: var(--jp-ui-font-family, {kinds['family']});"
-    return (
-        f".osk {{ color-scheme: light; {fonts} {' '.join(_variables('light'))} }}\n"
-        f'[data-jp-theme-light="false"] .osk {{ color-scheme: dark; {" ".join(_variables("dark"))} }}\n'
-        + "\n".join(_classes())
-        + _text("shared.css")
-        + _text(f"{name}.css")
-    )
-
-
-def _variables(theme: str) -> Iterator[str]:
-    part = tokens()["themes"][theme]
-    for name, colour in part["surface"].items():
-        yield f"--{name.replace('_', '-')}: {colour};"
-    for group, colours in part["groups"].items():
-        yield f"--ink-{group}: {colours['ink']}; --tint-{group}: {colours['tint']};"
-    for state, colours in part["states"].items():
-        yield f"--fill-{state}: {colours['fill']}; --on-{state}: {colours['on']};"
-        if "hatch" in colours:
-            yield f"--hatch-{state}: {colours['hatch']};"
+    """The rules of one widget."""
+    return themed(".osk") + "\n".join(_classes()) + _text("shared.css") + _text(f"{name}.css")
 
 
 _HATCHES = {
