@@ -160,7 +160,7 @@ def test_who_is_held_is_sent_nothing_until_released(tmp_path: Path) -> None:
     assert kit.hold(serials[3:5], reason="shop window", group="kiosk") == 2
     draft = kit.plan(kit.select(), target="26.6.1")
     assert draft.held == 5
-    assert draft.warnings == ("5 of them are on the hold list: they wait until they are released.",)
+    assert "5 of them are on the hold list: they wait until they are released." in draft.warnings
     rollout = kit.start(draft)
     rehearsal.run(0.3)
     told = {d.serial: (d.state, d.reason) for d in rollout.status().devices}
