@@ -9,7 +9,7 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, date, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -31,6 +31,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as _EnvError
 
 from osupdate_kit.errors import SettingsError
+from osupdate_kit.rollout.alerts import Watch
 from osupdate_kit.rollout.policy import Cadences
 
 APP = "osupdate-kit"
@@ -42,7 +43,7 @@ _MAX_KEY_BYTES = 1 << 16
 _STRICT = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-def _server_url(url: str) -> str:
+def _address(url: str) -> str:
     try:
         parts = urlsplit(url.strip())
         _ = parts.port
@@ -52,9 +53,14 @@ def _server_url(url: str) -> str:
         raise ValueError("no URL; write, for example, https://mdm.example.com")
     if parts.username is not None or parts.password is not None:
         raise ValueError("a URL with user or password; name the place of the key by key_env, key_file or keyring")
-    if parts.query or parts.fragment:
+    return url.strip()
+
+
+def _server_url(url: str) -> str:
+    url = _address(url)
+    if urlsplit(url).query or urlsplit(url).fragment:
         raise ValueError("a URL with ? or #; end it before these")
-    return url.strip().rstrip("/")
+    return url.rstrip("/")
 
 
 def _store_url(url: str) -> str:
@@ -86,8 +92,9 @@ class ServerSettings(BaseModel):
     forgets_answered: bool = False  # NanoMDM with delete=1
     forward_to: Annotated[str, AfterValidator(lambda url: url and _server_url(url)), Field(repr=False)] = ""
     trusted_proxy: bool = False  # a TLS proxy lets only this server reach its webhook address
+    push_certificate_expires: date | None = None  # no server in use tells it
 
-    _place: "_Place" = PrivateAttr(default_factory=lambda: _Place("", None, Path.cwd()))
+    _place: "_Place" = PrivateAttr(default_factory=lambda: _Place("servers", None, Path.cwd()))
 
     @model_validator(mode="after")
     def _one_place_each(self) -> Self:
@@ -134,6 +141,46 @@ class ClockSettings(BaseModel):
     speed: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
 
 
+class AlertSettings(BaseModel):
+    """Who is told without asking, of what, and the dead-man's switch. One of `urls_file` and `urls_env`, or neither."""
+
+    model_config = _STRICT
+
+    urls_file: str = ""
+    urls_env: str = ""
+    repeat_hours: Annotated[float, Field(gt=0)] = 24
+    webhook_silent_hours: Annotated[float, Field(gt=0)] = 12
+    certificate_days: Annotated[float, Field(ge=0)] = 30
+    dead_man_file: str = ""
+    dead_man_url: Annotated[str, AfterValidator(lambda url: url and _address(url)), Field(repr=False)] = ""
+    dead_man_minutes: Annotated[float, Field(gt=0)] = 5
+
+    _place: "_Place" = PrivateAttr(default_factory=lambda: _Place("alerts", None, Path.cwd()))
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.urls_file and self.urls_env:
+            raise ValueError("only one of urls_file and urls_env")
+        return self
+
+    @property
+    def told(self) -> bool:
+        """Is there anybody to tell?"""
+        return bool(self.urls_file or self.urls_env)
+
+    @property
+    def where(self) -> str:
+        """Where the addresses are to be looked for, as errors say it."""
+        return self._place.named("urls_env" if self.urls_env else "urls_file")
+
+    def urls(self) -> list[str]:
+        """Apprise's addresses, which hold passwords and tokens, read now. Raises SettingsError naming the place."""
+        return self._place.lines(self.urls_env, self.urls_file) if self.told else []
+
+    def dead_man_path(self) -> Path | None:
+        return self._place.path(self.dead_man_file) if self.dead_man_file else None
+
+
 if TYPE_CHECKING:
     EngineSettings = BaseModel
 else:
@@ -158,6 +205,7 @@ class Settings(BaseSettings):
     receiver: ReceiverSettings = ReceiverSettings()
     clock: ClockSettings = ClockSettings()
     engine: EngineSettings = EngineSettings()
+    alerts: AlertSettings = Field(default_factory=AlertSettings)
 
     _source: Path | None = PrivateAttr(default=None)
 
@@ -183,7 +231,8 @@ class Settings(BaseSettings):
         settings._source = source
         folder = source.parent if source else Path.cwd()
         for name, server in settings.servers.items():
-            server._place = _Place(name, source, folder)
+            server._place = _Place(f"servers.{name}", source, folder)
+        settings.alerts._place = _Place("alerts", source, folder)
         return settings
 
     @classmethod
@@ -214,9 +263,23 @@ class Settings(BaseSettings):
     def cadences(self) -> Cadences:
         return Cadences(**self.engine.model_dump())
 
+    def watch(self) -> Watch:
+        expiries = {name: server.push_certificate_expires for name, server in self.servers.items()}
+        return Watch(
+            repeat_hours=self.alerts.repeat_hours,
+            webhook_silent_hours=self.alerts.webhook_silent_hours,
+            certificate_days=self.alerts.certificate_days,
+            certificates={name: _midnight(day) for name, day in expiries.items() if day},
+            told=self.alerts.told,
+        )
+
 
 def _micros(moment: datetime) -> int:
     return round(moment.timestamp() * 1_000_000)
+
+
+def _midnight(day: date) -> int:
+    return _micros(datetime.combine(day, datetime.min.time(), UTC))
 
 
 # --- the file ---
@@ -268,6 +331,8 @@ def _explained(error: ValidationError, source: Path | None, told: Mapping[str, A
         remedy = "Remove it, or correct its name."
         if "key" in path[-1].lower() or "password" in path[-1].lower() or "secret" in path[-1].lower():
             remedy = "Keys do not stand in the settings: say where they are by key_env, key_file or keyring."
+        if path[0] == "alerts" and path[-1] in ("url", "urls"):
+            remedy = "Addresses hold tokens and do not stand in the settings: name urls_file or urls_env."
         return SettingsError(f"{where}: there is no such setting.", remedy=remedy)
     words = first["msg"].removeprefix("Value error, ")
     more = len(error.errors()) - 1
@@ -279,32 +344,52 @@ def _explained(error: ValidationError, source: Path | None, told: Mapping[str, A
 
 
 class _Place:
-    """Reads the keys of one server."""
+    """Reads the keys that a table of the settings leads to."""
 
-    __slots__ = ("_folder", "_server", "_source")
+    __slots__ = ("_folder", "_source", "_table")
 
-    def __init__(self, server: str, source: Path | None, folder: Path) -> None:
-        self._server, self._source, self._folder = server, source, folder
+    def __init__(self, table: str, source: Path | None, folder: Path) -> None:
+        self._table, self._source, self._folder = table, source, folder
+
+    def path(self, file: str) -> Path:
+        return self._folder / Path(file).expanduser()
+
+    def named(self, setting: str) -> str:
+        return f"{self._source or 'The environment'}, {self._table}.{setting}"
+
+    def lines(self, env: str, file: str) -> list[str]:
+        """The lines of a variable or a file that only its owner may read; # begins a remark."""
+        if env:
+            text = self._from_environment("urls_env", env, "the addresses, one to a line")
+        else:
+            text = self._body("urls_file", self.path(file), "the addresses")
+        found = [line.strip() for line in text.splitlines()]
+        return [line for line in found if line and not line.startswith("#")]
 
     def read(self, what: str, env: str, file: str, keyring: str) -> str:
         if env:
-            return self._from_environment(f"{what}_env", env)
+            return self._from_environment(f"{what}_env", env, f"the key of {self._table.rpartition('.')[2]}")
         if file:
-            return self._from_file(f"{what}_file", self._folder / Path(file).expanduser())
+            return self._from_file(f"{what}_file", self.path(file))
         return self._from_keyring("keyring" if what == "key" else f"{what}ring", keyring)
 
     def _error(self, setting: str, words: str, remedy: str) -> SettingsError:
-        return SettingsError(
-            f"{self._source or 'The environment'}, servers.{self._server}.{setting}: {words}", remedy=remedy
-        )
+        return SettingsError(f"{self.named(setting)}: {words}", remedy=remedy)
 
-    def _from_environment(self, setting: str, name: str) -> str:
+    def _from_environment(self, setting: str, name: str, what: str) -> str:
         key = os.environ.get(name, "").strip()
         if not key:
-            raise self._error(setting, f"the variable {name} is not set.", f"Set {name} to the key of {self._server}.")
+            raise self._error(setting, f"the variable {name} is not set.", f"Set {name} to {what}.")
         return key
 
     def _from_file(self, setting: str, path: Path) -> str:
+        key = self._body(setting, path, "the key")
+        if not key or not key.isprintable():
+            raise self._error(setting, f"{path} holds no key.", "Put the key alone into it, on one line.")
+        return key
+
+    def _body(self, setting: str, path: Path, what: str) -> str:
+        """The text of a file that only its owner may read, without blanks around it; empty for what is no text."""
         try:
             with path.open("rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
@@ -312,15 +397,12 @@ class _Place:
                     raise self._error(setting, f"others may read {path}.", f"chmod 600 {path}")
                 body = file.read(_MAX_KEY_BYTES + 1)
         except OSError as error:
-            remedy = "Make the file with the key in it, and chmod 600."
+            remedy = f"Make the file with {what} in it, and chmod 600."
             raise self._error(setting, f"{path} cannot be read: {error.strerror}.", remedy) from None
         try:
-            key = body.decode().strip()
+            return body.decode().strip() if len(body) <= _MAX_KEY_BYTES else ""
         except UnicodeDecodeError:
-            key = ""
-        if not key or len(body) > _MAX_KEY_BYTES or not key.isprintable():
-            raise self._error(setting, f"{path} holds no key.", "Put the key alone into it, on one line.")
-        return key
+            return ""
 
     def _from_keyring(self, setting: str, place: str) -> str:
         service, _, user = place.rpartition("/")

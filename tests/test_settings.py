@@ -232,3 +232,50 @@ def test_no_repr_shows_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     settings = Settings.load(path)
     assert settings.servers["school"].api_key() == SECRET
     assert SECRET not in repr(settings) + str(settings) + repr(settings.servers["school"])
+
+
+# --- alerts ---
+
+
+def told(tmp_path: Path, words: str, urls: str = "", mode: int = 0o600) -> Settings:
+    (tmp_path / "alerts.urls").write_text(urls)
+    (tmp_path / "alerts.urls").chmod(mode)
+    return Settings.load(written(tmp_path, f"[alerts]\n{words}\n"))
+
+
+def test_addresses_are_read_from_a_private_file_or_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = f"# of the office\njson://h/{SECRET}\n\n  mailto://x\n"
+    alerts = told(tmp_path, 'urls_file = "alerts.urls"', lines).alerts
+    assert alerts.urls() == [f"json://h/{SECRET}", "mailto://x"]
+    monkeypatch.setenv("WHO", f"json://h/{SECRET}\nmailto://x")
+    from_variable = told(tmp_path, 'urls_env = "WHO"')
+    assert from_variable.alerts.urls() == [f"json://h/{SECRET}", "mailto://x"]
+    assert SECRET not in repr(from_variable) + repr(alerts)
+    assert Settings.load(written(tmp_path, "")).alerts.urls() == []
+
+
+def test_addresses_in_the_wrong_place_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"alerts\.urls_file: others may read") as caught:
+        told(tmp_path, 'urls_file = "alerts.urls"', SECRET, mode=0o644).alerts.urls()
+    assert caught.value.remedy == f"chmod 600 {tmp_path / 'alerts.urls'}"
+    with pytest.raises(SettingsError, match="name urls_file or urls_env") as caught:
+        told(tmp_path, f"urls = ['json://h/{SECRET}']")
+    assert SECRET not in str(caught.value)
+    with pytest.raises(SettingsError, match="only one of urls_file and urls_env"):
+        told(tmp_path, 'urls_file = "a"\nurls_env = "B"')
+    with pytest.raises(SettingsError, match=r"alerts\.urls_env: the variable WHO is not set"):
+        told(tmp_path, 'urls_env = "WHO"').alerts.urls()
+
+
+def test_what_is_watched_for_comes_from_the_settings(tmp_path: Path) -> None:
+    server = SCHOOL + "push_certificate_expires = 2027-03-01\n"
+    words = f'[alerts]\nrepeat_hours = 6\nwebhook_silent_hours = 2\ndead_man_url = "https://h/{SECRET}?up=1"\n'
+    settings = Settings.load(written(tmp_path, server + words + 'dead_man_file = "alive"\n'))
+    watch = settings.watch()
+    assert (watch.repeat_hours, watch.webhook_silent_hours, watch.told) == (6, 2, False)
+    assert watch.certificates == {"school": 1_803_859_200_000_000}
+    assert settings.alerts.dead_man_path() == tmp_path / "alive"
+    assert settings.alerts.dead_man_url == f"https://h/{SECRET}?up=1"
+    assert SECRET not in repr(settings)
+    with pytest.raises(SettingsError, match=r"alerts\.dead_man_url: no URL"):
+        told(tmp_path, f'dead_man_url = "{SECRET}"')

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from osupdate_kit.cli import fleet, holds, looks, rollouts, run
+from osupdate_kit.cli import alerts, fleet, holds, looks, rollouts, run
 from osupdate_kit.cli.common import Common
 from osupdate_kit.errors import OSUpdateKitError
 
@@ -25,6 +25,7 @@ fleet.add_to(app)
 rollouts.add_to(app)
 holds.add_to(app)
 looks.add_to(app)
+alerts.add_to(app)
 
 
 @app.callback()

@@ -14,6 +14,7 @@ from osupdate_kit.errors import PlanError, RolloutError
 from osupdate_kit.feeds.calendars import days_of, read_calendar
 from osupdate_kit.feeds.inventory import read_list
 from osupdate_kit.kit import Draft, Kit
+from osupdate_kit.kit.alerts import reporting
 from osupdate_kit.kit.plans import deadline_of
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.plan import timing_of
@@ -322,7 +323,11 @@ def report(
     """Write the report: the same numbers in every format, each file whole or not there."""
     common: Common = context.obj
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with common.kit() as kit, Progress(*columns, console=remarks, transient=True) as progress:
+    with (
+        common.kit() as kit,
+        Progress(*columns, console=remarks, transient=True) as progress,
+        reporting(kit, number),
+    ):
         task = progress.add_task("Report", total=1)
         written = kit.rollout(number).report(
             out,

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from osupdate_kit.cli.common import Common, console, print_json, remark, remarks, say, table
 from osupdate_kit.cli.fleet import AsJson
 from osupdate_kit.errors import SettingsError
+from osupdate_kit.kit.alerts import notifier
 from osupdate_kit.lab.fleet import make_fleet, makeup, shipped
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
@@ -193,6 +194,7 @@ def serve(context: typer.Context) -> None:
     with common.kit() as kit:
         sources = webhook_sources(settings)
         servers = list(kit.servers.values())  # a key that is missing is told now, not at the first command
+        notifier(settings.alerts)  # and so is an address that nobody could be told by
 
         @contextmanager
         def work() -> Iterator[None]:

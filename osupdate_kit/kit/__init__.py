@@ -14,11 +14,13 @@ from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.fleet.selection import Selection, select
 from osupdate_kit.kit import holds as _holds
 from osupdate_kit.kit import status as _status
+from osupdate_kit.kit.alerts import notifier, pulse
 from osupdate_kit.kit.plans import Draft, draft, plan_of
 from osupdate_kit.kit.rollouts import Rollout
 from osupdate_kit.kit.servers import Servers
 from osupdate_kit.kit.today import SINCE, Today, today
 from osupdate_kit.lab.server import SIMULATED
+from osupdate_kit.rollout.alerts import Watch
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, Cadences
@@ -27,7 +29,7 @@ from osupdate_kit.service.acts import check
 from osupdate_kit.service.clock import open_clock
 from osupdate_kit.service.service import Turns
 from osupdate_kit.service.verify import Difference, verify
-from osupdate_kit.settings import Settings
+from osupdate_kit.settings import AlertSettings, Settings
 from osupdate_kit.stores.ledger import Ledger, StoredRollout, Transaction
 from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, count, iso
 
@@ -67,17 +69,27 @@ class Kit:
     """Inventory → selection → plan → rollout → status, over one store."""
 
     def __init__(
-        self, ledger: Ledger, servers: Mapping[str, CommandServer], clock: Clock, cadences: Cadences, *, who: str = ""
+        self,
+        ledger: Ledger,
+        servers: Mapping[str, CommandServer],
+        clock: Clock,
+        cadences: Cadences,
+        *,
+        who: str = "",
+        watch: Watch | None = None,
+        alerts: AlertSettings | None = None,
     ) -> None:
         self.ledger, self.servers, self.clock, self.cadences = ledger, servers, clock, cadences
         self.who = who or _user()
+        self.watch, self._alerts = watch or Watch(), alerts or AlertSettings()
 
     @classmethod
     def open(cls, settings: Settings, *, migrate: bool = True) -> "Kit":
         """The kit of these settings; the store is brought up to date first."""
         ledger = Ledger.open(settings.store_url, migrate=migrate)
         clock = open_clock(ledger, start_at=settings.clock_start_at, speed=settings.clock_speed)
-        return cls(ledger, Servers(settings.servers), clock, settings.cadences())
+        servers = Servers(settings.servers)
+        return cls(ledger, servers, clock, settings.cadences(), watch=settings.watch(), alerts=settings.alerts)
 
     def close(self) -> None:
         self.ledger.close()
@@ -381,7 +393,17 @@ class Kit:
             return not free
 
     def turns(self, *, limit: int = 1000) -> Turns:
-        return Turns.over(self.ledger, list(self.servers.values()), self.clock, self.cadences, limit=limit)
+        """All that a service does. Raises SettingsError where nobody could be told of alerts, though somebody is to."""
+        return Turns.over(
+            self.ledger,
+            list(self.servers.values()),
+            self.clock,
+            self.cadences,
+            limit=limit,
+            watch=self.watch,
+            notifier=notifier(self._alerts),
+            pulse=pulse(self._alerts),
+        )
 
     def verify(self) -> list[Difference]:
         """Replay all events and compare (I7); empty is clean."""

@@ -4,6 +4,7 @@ Tests, demo and simulation so drive the very adapters that talk to real servers.
 and `after` let a simulation break the line on either side of the server.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -103,6 +104,22 @@ class Forwarder:
                 self._url, data=body, headers=dict(headers), timeout=self._timeout_seconds, allow_redirects=False,
                 stream=True,
             ) as response:  # fmt: skip
+                return 200 <= response.status_code < 300
+        except requests.RequestException:
+            return False
+
+
+class Caller:
+    """Calls an address, to be heard there. One try; what it answers is not read."""
+
+    def __init__(self, url: str, *, timeout_seconds: float = 10.0, session: requests.Session | None = None) -> None:
+        self._url, self._timeout_seconds, self._session = url, timeout_seconds, session or requests.Session()
+        logging.getLogger("urllib3").setLevel(logging.INFO)  # below it, it logs paths, in which tokens stand
+
+    def __call__(self) -> bool:
+        """Was it answered with 2xx?"""
+        try:
+            with self._session.get(self._url, timeout=self._timeout_seconds, stream=True) as response:
                 return 200 <= response.status_code < 300
         except requests.RequestException:
             return False

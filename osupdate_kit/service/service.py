@@ -1,4 +1,4 @@
-"""The long-running process: worker, acts, loop and one sender per server, each in a thread, until it is told to stop.
+"""The long-running process: worker, acts and loop, one sender per server, alerts; each in a thread, until told to stop.
 
 Knows how the turns are driven in real time, and that one service works while others stand by. Everything that decides
 is in the turns themselves: the simulation calls them one by one.
@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from osupdate_kit.errors import OSUpdateKitError
+from osupdate_kit.rollout.alerts import Notifier, Watch
 from osupdate_kit.rollout.policy import Cadences
 from osupdate_kit.rollout.ports import Clock, CommandServer
 from osupdate_kit.service.acts import Actor
+from osupdate_kit.service.alerts import Alerter, Pulse, Teller
 from osupdate_kit.service.census import Census
 from osupdate_kit.service.gates import Gatekeeper
 from osupdate_kit.service.keeping import Keeper
@@ -39,13 +41,25 @@ class Turns:
     loop: Loop
     census: Census
     keeper: Keeper
+    alerter: Alerter
     senders: Mapping[str, Sender]
+    teller: Teller | None = None
+    pulse: Pulse | None = None
 
     @classmethod
     def over(
-        cls, ledger: Ledger, servers: Sequence[CommandServer], clock: Clock, cadences: Cadences, *, limit: int = 1000
+        cls,
+        ledger: Ledger,
+        servers: Sequence[CommandServer],
+        clock: Clock,
+        cadences: Cadences,
+        *,
+        limit: int = 1000,
+        watch: Watch | None = None,
+        notifier: Notifier | None = None,
+        pulse: Pulse | None = None,
     ) -> "Turns":
-        plans = Plans()
+        plans, watch = Plans(), watch or Watch()
         return cls(
             Worker(ledger, clock, plans),
             Actor(ledger, clock, plans),
@@ -53,13 +67,16 @@ class Turns:
             Loop(ledger, clock, cadences, plans, limit=limit),
             Census(ledger, clock),
             Keeper(ledger, clock),
+            Alerter(ledger, clock, plans, [server.name for server in servers], watch),
             {server.name: Sender(ledger, server, clock, plans) for server in servers},
+            Teller(ledger, clock, notifier, watch) if notifier else None,
+            pulse,
         )
 
     def decide(self) -> int:
         """What one thread does in turn, so that a halt stands before the next step is decided on (I8)."""
         done = self.actor.turn() + self.gates.turn() + self.loop.turn()
-        return done + self.census.turn() + self.keeper.turn()
+        return done + self.census.turn() + self.keeper.turn() + self.alerter.turn()
 
     def all_once(self) -> bool:
         """Each once, in the order in which news travels; False when nobody had anything to do."""
@@ -69,6 +86,8 @@ class Turns:
         busy = bool(self.loop.turn()) or busy
         busy = bool(self.census.turn()) or busy
         busy = bool(self.keeper.turn()) or busy
+        busy = bool(self.alerter.turn()) or busy
+        busy = bool(self.teller and self.teller.turn()) or busy
         for sender in self.senders.values():
             busy = bool(sender.turn()) or busy
         return busy
@@ -89,6 +108,11 @@ class Service:
             "loop": turns.decide,
             **{f"sender {name}": sender.turn for name, sender in turns.senders.items()},
         }
+        if turns.teller:
+            jobs["alerts"] = turns.teller.turn
+        if turns.pulse:
+            turns.pulse.watch("worker", "loop")
+            jobs["pulse"] = turns.pulse.turn
         for name, turn in jobs.items():
             thread = threading.Thread(target=self._drive, args=(name, turn), name=name, daemon=True)
             self._threads.append(thread)
@@ -113,6 +137,8 @@ class Service:
             try:
                 rest = 0.0 if turn() else IDLE_SECONDS
                 errors = 0
+                if self.turns.pulse:
+                    self.turns.pulse.came_round(name)
             except OSUpdateKitError as error:
                 log.error("%s: %s", name, error)  # noqa: TRY400 - the message says it all, a trace would not help
                 rest = FAULT_SECONDS[min(errors, len(FAULT_SECONDS) - 1)]
