@@ -77,7 +77,13 @@ def _by_outbox(real: RealServer, path, devices: int) -> Iterator[Line]:
     server = NanoMDM(SERVER, real.url, real.api_key)
     turns = Turns.over(store.ledger, [server], VirtualClock(NOW + 1), Cadences())
     sender, wall, cpu = turns.senders[SERVER], 0.0, 0.0
-    while turns.loop.turn():
+    decided = 0.0
+    while True:
+        began = time.perf_counter()
+        due = turns.loop.turn()
+        decided += time.perf_counter() - began
+        if not due:
+            break
         started = time.perf_counter(), time.process_time()
         while sender.turn():
             pass
@@ -86,6 +92,12 @@ def _by_outbox(real: RealServer, path, devices: int) -> Iterator[Line]:
     with store.ledger.read() as tx:
         assert tx.outbox_backlog(SERVER) == 0
     store.ledger.close()
-    yield Line(name="enqueue, outbox", measured=f"wall, the sender's whole way, {devices:,} steps, with push",
-               ours=devices / wall, unit="ids/s")  # fmt: skip
+    ids = [key(number).enrollment_id for number in range(devices)]
+    batches = [ids[start : start + BATCH] for start in range(0, devices, BATCH)]
+    ceiling = wall_of(lambda: [server.enqueue(_command(), batch, push=True) for batch in batches])
+    yield Line(
+        name="enqueue, outbox", measured=f"wall, {devices:,} due devices: decided, marked, sent with a push, settled",
+        against="the adapter's own calls", ours=devices / (wall + decided), limit=devices / ceiling,
+        ratio=ceiling / (wall + decided), unit="ids/s", least=0.8,
+    )  # fmt: skip
     yield Line(name="enqueue, outbox", measured="one id", ours=cpu / devices * 1e6, unit="µs")

@@ -111,7 +111,7 @@ class Loop:
 
     def _decide(self, tx: Transaction, due: list[StoredJourney], now: int) -> None:
         devices = tx.devices(journey.journey.key for journey in due)
-        rollouts = {journey.journey.rollout: tx.rollout(journey.journey.rollout) for journey in due}
+        rollouts = {number: tx.rollout(number) for number in {journey.journey.rollout for journey in due}}
         holds = tx.holds(devices, now)
         halts = {number: tx.halts(number) for number in rollouts}
         newest = self._newest(tx, [journey.journey.key for journey in due if not journey.live])

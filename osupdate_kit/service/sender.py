@@ -87,25 +87,30 @@ class Sender:
         if not ready:
             return False
         with self._ledger.write() as tx:
-            marked = self._mark(tx, list(tx.outbox_rows(r.id for r in ready).values()), now)
+            batch = tx.outbox_rows(row.id for row in self._batch(ready))
+            marked = self._mark(tx, list(batch.values()), now)
         rows, push = marked
         if rows:
             self._call(rows, push)
         return True
 
-    def _mark(self, tx: Transaction, rows: Sequence[OutboxRow], now: int) -> tuple[list[OutboxRow], bool]:
-        """Choose the rows of one call, mark them *sending* under one new UUID, withdraw those that no longer fit."""
-        waiting = sorted((r for r in rows if r.status is OutboxStatus.INTENDED), key=lambda row: row.id)
-        if not waiting:
-            return [], False
+    def _batch(self, ready: Sequence[OutboxRow]) -> list[OutboxRow]:
+        """The oldest, and those that may share its call."""
+        waiting = sorted(ready, key=lambda row: row.id)
         head = _group(waiting[0])
         size = self._rate.most(max(1, self._server.batch_ids >> 2 * waiting[0].attempts))
-        batch = _distinct([row for row in waiting if _group(row) == head])[:size]
+        return _distinct([row for row in waiting if _group(row) == head])[:size]
+
+    def _mark(self, tx: Transaction, rows: Sequence[OutboxRow], now: int) -> tuple[list[OutboxRow], bool]:
+        """Mark the rows of one call *sending* under one new UUID, and withdraw those that no longer fit."""
+        batch = sorted((r for r in rows if r.status is OutboxStatus.INTENDED), key=lambda row: row.id)
+        if not batch:
+            return [], False
         fits, wakes = self._ask_again(tx, batch, now)
         push = bool(fits) and wakes[fits[0].id]
         chosen = [row for row in fits if wakes[row.id] == push]
         dropped = [row for row in batch if row not in fits]
-        command_uuid = "" if head[0] is OutboxKind.PUSH else self._new_uuid()
+        command_uuid = "" if batch[0].kind is OutboxKind.PUSH else self._new_uuid()
         chosen = [
             replace(row, status=OutboxStatus.SENDING, command_uuid=command_uuid, not_before=now) for row in chosen
         ]
@@ -126,7 +131,7 @@ class Sender:
         devices = tx.devices(row.key for row in rows)
         journeys = tx.journeys_of(row.key for row in rows)
         holds = tx.holds(devices, now)
-        rollouts = {row.rollout: tx.rollout(row.rollout) for row in rows if row.rollout}
+        rollouts = {number: tx.rollout(number) for number in {row.rollout for row in rows} if number}
         halts = {number: tx.halts(number) for number in rollouts}
         fits, wakes = [], {}
         for row in rows:
