@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from osupdate_kit.errors import AnalysisError, PlanError
 from osupdate_kit.protocol.causes import Cause, Owner, Retry
+from osupdate_kit.rollout.alerts import AlertKind
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.needs import need_of
 from osupdate_kit.rollout.policy import DAY, HOUR
@@ -27,6 +28,7 @@ SINCE = "24h"
 KINDS = ("failed", "expired", "silent", "stalled", "unknown", "armed")
 _OVER = (RolloutStatus.CANCELLED, RolloutStatus.ENDED)
 _NOWHERE = "site unknown"
+_NEEDS_TOO = (AlertKind.HALTED, AlertKind.GATE, AlertKind.ARMED)  # alerts that stand among the needs as well
 
 _ARMED = Cause(
     "Armed, and not to be sent anything now",
@@ -71,6 +73,16 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An alert that stands; `told`: when somebody was last told without asking, empty: nobody was."""
+
+    kind: str
+    what: str
+    since: str
+    told: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Today:
     """As of `at`; times in microseconds UTC. `sites`: devices by kind of need, by site, most needy first."""
 
@@ -80,6 +92,7 @@ class Today:
     ended: tuple[Ended, ...]
     needs: tuple[Need, ...]
     sites: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    alerts: tuple[Standing, ...] = ()
 
     def total(self, what: str) -> int:
         """done, failed, expired or others, over all rollouts."""
@@ -106,6 +119,7 @@ class Today:
             told.append(f"{count(self.in_need)} {'device needs' if self.in_need == 1 else 'devices need'} a person")
         if armed := sum(need.devices for need in self.needs if need.kind == "armed"):
             told.append(f"{count(armed)} may still install, though nothing is to be sent to them now")
+        told += [alert.what.rstrip(".") for alert in self.alerts if alert.kind not in _NEEDS_TOO]
         return f"{ended} {'. '.join(told or ['Nothing needs a person'])}."
 
     def to_dict(self) -> dict[str, object]:
@@ -122,12 +136,14 @@ class Today:
             ("Ended since", pd.DataFrame(ended_rows(self), columns=ENDED)),
             ("Needs a person", pd.DataFrame(need_rows(self), columns=NEEDS)),
             ("By site", pd.DataFrame(site_rows(self), columns=("site", *KINDS))),
+            ("Alerts that stand", pd.DataFrame(alert_rows(self), columns=ALERTS)),
         )
         parts = [f"<p>{what}</p>{Table(frame)._repr_html_()}" for what, frame in tables if len(frame)]
         return f"<p><b>{escape(self.finding)}</b><br>as of {moment(self.at)}</p>{''.join(parts)}"
 
 
 ENDED = ("rollout", "name", "now", "done", "failed", "expired", "others")
+ALERTS = ("since", "kind", "what", "told")
 NEEDS = ("devices", "what", "whose move", "what to do", "rollouts")
 
 
@@ -151,6 +167,10 @@ def need_rows(today: Today) -> list[tuple[object, ...]]:
 
 def site_rows(today: Today) -> list[tuple[object, ...]]:
     return [(site, *(kinds.get(kind, 0) for kind in KINDS)) for site, kinds in today.sites.items()]
+
+
+def alert_rows(today: Today) -> list[tuple[object, ...]]:
+    return [(one.since, one.kind, one.what, one.told or "nobody") for one in today.alerts]
 
 
 def since_of(text: str, now: int) -> int:
@@ -193,6 +213,10 @@ def today(kit: "Kit", since: str = SINCE) -> Today:
                 unreadable.append(_unreadable(stored, name, error))
     with kit.ledger.read() as tx:
         halted = list(_halted(tx, seen))
+        alerts = tuple(
+            Standing(kind=one.kind, what=one.text, since=iso(one.at), told=iso(one.sent_at) if one.sent_at else "")
+            for one in tx.open_alerts()
+        )
     needs = [*_unserved(kit, rollouts), *unreadable, *halted, *counted.needs()]
     return Today(
         since=begins,
@@ -201,6 +225,7 @@ def today(kit: "Kit", since: str = SINCE) -> Today:
         ended=tuple(one for one in ended if _tells(one)),
         needs=tuple(needs),
         sites=counted.sites(),
+        alerts=alerts,
     )
 
 

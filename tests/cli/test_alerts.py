@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from osupdate_kit.cli import main
+from osupdate_kit.kit.today import Standing, Today
 from osupdate_kit.lab.fleet import make_fleet, makeup
 from osupdate_kit.lab.http import Loopback
 from osupdate_kit.rehearsal import SERVER, Rehearsal, write_list
@@ -122,3 +123,31 @@ def test_a_report_that_could_not_be_written_stands_until_it_is(desk: Desk, tmp_p
     assert said["what"].startswith("The report of rollout 1, Macs, could not be written at 2026-11-25 12:0")
     desk.run("report", "1", "--format", "csv", "--out", "reports")
     assert json.loads(desk.run("alerts", "list", "--json")[0]) == []
+
+
+def test_today_shows_what_stands_and_says_what_no_rollout_tells(desk: Desk) -> None:
+    Rehearsal.of(makeup("school"), make_fleet(makeup("school"), 2, 2), desk.url).kit.close()
+    ledger = Ledger.open(desk.url)
+    silent = Alert(AlertKind.WEBHOOK, "school", "900 pushes went out by server school, and nothing has come.")
+    with ledger.write() as tx:
+        tx.begin_alert(silent, at=HOUR)
+        tx.begin_alert(Alert(AlertKind.GATE, "rollout 1 wave b", "Wave b waits for a person to open it."), at=HOUR)
+        tx.alert_told(1, at=2 * HOUR, over=False)
+    ledger.close()
+    found = json.loads(desk.run("today", "--json")[0])
+    assert [(one["kind"], one["told"]) for one in found["alerts"]] == [
+        ("webhook_silent", "1970-01-01T02:00:00Z"),
+        ("gate_waits", ""),
+    ]
+    out, _ = desk.run("today")
+    assert "Alerts that stand" in out
+    assert "nobody" in out
+
+
+def test_the_finding_of_today_names_alerts_that_are_no_need_of_a_rollout() -> None:
+    stand = tuple(
+        Standing(kind=kind.value, what=f"About {kind.value}.", since="", told="")
+        for kind in (AlertKind.HALTED, AlertKind.CERTIFICATE)
+    )
+    found = Today(since=0, at=HOUR, rollouts=1, ended=(), needs=(), alerts=stand)
+    assert found.finding.endswith("no device came to an end. About certificate_expires.")
