@@ -58,7 +58,9 @@ def start_rollouts(rehearsal: Rehearsal) -> None:
 
 def plan_of(version: str, *, at: int) -> RolloutPlan:
     target = Target(version=OSVersion.parse(version))
-    return RolloutPlan(name=version, author="bench", created_at=at, target=target, deadline_at=at + 14 * DAY)
+    return RolloutPlan(
+        name=version, author="bench", created_at=at, target=target, deadline_at=at + 14 * DAY, allow_major=True
+    )
 
 
 def webhook_bodies(devices: int, folder: Path, *, days: float = 2) -> list[bytes]:

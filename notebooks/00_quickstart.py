@@ -56,7 +56,7 @@ chosen
 # The verdict on each selected device, before anything is stored or sent. Barred devices get nothing, and say why.
 
 # %%
-draft = kit.plan(chosen, target="26.6.1", deadline="14d", name="iPads to 26.6.1")
+draft = kit.plan(chosen, target="26.6.1", allow_major=True, deadline="14d", name="iPads to 26.6.1")
 draft
 
 # %% [markdown]

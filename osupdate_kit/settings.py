@@ -69,7 +69,15 @@ def _store_url(url: str) -> str:
     return url
 
 
+def _feed_url(url: str) -> str:
+    url = url and _server_url(url)
+    if url.startswith("http://") and urlsplit(url).hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise ValueError("an address without TLS; write https://")
+    return url
+
+
 _URL = Annotated[str, AfterValidator(_server_url)]
+_FEED = Annotated[str, AfterValidator(_feed_url)]
 
 
 class ServerSettings(BaseModel):
@@ -181,6 +189,23 @@ class AlertSettings(BaseModel):
         return self._place.path(self.dead_man_file) if self.dead_man_file else None
 
 
+class FeedSettings(BaseModel):
+    """Where Apple's releases are read from; empty: not from there. `folder`: of the last good copies."""
+
+    model_config = _STRICT
+
+    sofa_ios: _FEED = "https://sofafeed.macadmins.io/v2/ios_data_feed.json"
+    sofa_macos: _FEED = "https://sofafeed.macadmins.io/v2/macos_data_feed.json"
+    sofa_tvos: _FEED = "https://sofafeed.macadmins.io/v2/tvos_data_feed.json"
+    apple: _FEED = "https://gdmf.apple.com/v2/pmv"
+    apple_ca_file: str = ""  # the service's certificate is of Apple's own authority, which few systems know
+    folder: str = ""
+
+    def urls(self) -> dict[str, str]:
+        """By the feed's name."""
+        return {name: str(getattr(self, name)) for name in ("sofa_ios", "sofa_macos", "sofa_tvos", "apple")}
+
+
 if TYPE_CHECKING:
     EngineSettings = BaseModel
 else:
@@ -205,6 +230,7 @@ class Settings(BaseSettings):
     receiver: ReceiverSettings = ReceiverSettings()
     clock: ClockSettings = ClockSettings()
     engine: EngineSettings = EngineSettings()
+    feeds: FeedSettings = FeedSettings()
     alerts: AlertSettings = Field(default_factory=AlertSettings)
 
     _source: Path | None = PrivateAttr(default=None)
@@ -250,6 +276,13 @@ class Settings(BaseSettings):
     def source(self) -> Path | None:
         """The file they were read from."""
         return self._source
+
+    @property
+    def feeds_folder(self) -> Path:
+        """Where the last good copies of feeds lie: `feeds.folder`, seen from the settings file, or the user's data."""
+        named = Path(self.feeds.folder).expanduser()
+        own = platformdirs.user_data_path(APP) / "feeds"
+        return (self._source.parent if self._source else Path.cwd()) / named if self.feeds.folder else own
 
     @property
     def clock_start_at(self) -> int | None:

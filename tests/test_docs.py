@@ -290,7 +290,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rehearsal.kit.sync(str(write_list(specs, tmp_path / "fleet.csv")), SERVER)
     rehearsal.run(1)
     chosen = rehearsal.kit.select('platform == "macOS"')
-    rehearsal.kit.start(rehearsal.kit.plan(chosen, target="26.6.2"))
+    rehearsal.kit.start(rehearsal.kit.plan(chosen, target="26.6.2", allow_major=True))
     rehearsal.run(0.5)
     rehearsal.kit.close()
     (tmp_path / "a.key").touch(mode=0o600)

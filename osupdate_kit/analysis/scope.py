@@ -72,7 +72,7 @@ class Scope:
         subject = Subject(
             rollout=rollout,
             plan=plan.name,
-            target=str(plan.target),
+            target=plan.target_label,
             status=row["status"],
             selected=row["members"],
             started_at=row["started_at"],

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from osupdate_kit.cli import alerts, fleet, holds, looks, rollouts, run
+from osupdate_kit.cli import alerts, feeds, fleet, holds, looks, rollouts, run
 from osupdate_kit.cli.common import Common
 from osupdate_kit.errors import OSUpdateKitError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 run.add_to(app)
 fleet.add_to(app)
+feeds.add_to(app)
 rollouts.add_to(app)
 holds.add_to(app)
 looks.add_to(app)

@@ -18,6 +18,7 @@ from osupdate_kit.kit.alerts import reporting
 from osupdate_kit.kit.plans import deadline_of
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.plan import timing_of
+from osupdate_kit.rollout.preflight import NO_WAY_BACK
 from osupdate_kit.rollout.state import ATTENTION, ENDS
 from osupdate_kit.rollout.windows import Blackout
 from osupdate_kit.views.status import STATES, RolloutStatusView, WaveStatus, iso
@@ -47,7 +48,17 @@ def add_to(app: typer.Typer) -> None:
 def create(
     context: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the plan's YAML goes.")],
-    target: Annotated[str, typer.Option(help="The version to reach, such as 18.7.2.")] = "",
+    target: Annotated[
+        str, typer.Option(help="The version to reach, such as 18.7.2; or latest-minor, latest-major: each its own.")
+    ] = "",
+    after_days: Annotated[float, typer.Option(help="Of the latest: only what has been out for so many days.")] = 0,
+    by_major: Annotated[
+        list[str] | None, typer.Option(help="A version by the installed major version: 15=15.7.2; repeatable.")
+    ] = None,
+    floor: Annotated[str, typer.Option(help="Devices that run this version or newer have nothing to do.")] = "",
+    allow_major: Annotated[
+        bool, typer.Option("--allow-major", help="Devices may leave their major version. There is no way back.")
+    ] = False,
     build: Annotated[str, typer.Option(help="The build to reach, too.")] = "",
     extra: Annotated[str, typer.Option(help="A Rapid Security Response's suffix, such as (a).")] = "",
     product_key: Annotated[str, typer.Option(help="Instead of a version: a macOS item that is no OS update.")] = "",
@@ -85,6 +96,10 @@ def create(
         draft = kit.plan(
             kit.select(where=where, wanted=wanted),
             target=target,
+            after_days=after_days,
+            by_major=by_major or (),
+            floor=floor,
+            allow_major=allow_major,
             build=build,
             extra=extra,
             product_key=product_key,
@@ -123,33 +138,43 @@ def _show(draft: Draft, *, as_json: bool) -> None:
             {
                 "udid": m.udid, "serial": m.serial, "server": m.key.server, "platform": m.platform,
                 "os_version": m.os_version, "instrument": m.instrument.value, "barrier": m.barrier, "reason": m.reason,
-                "wave": m.wave,
+                "wave": m.wave, "target": m.target or str(draft.plan.target),
             }
             for m in draft.members
         ]  # fmt: skip
         print_json(
             {
-                "name": draft.plan.name, "target": str(draft.plan.target), "selected": len(draft.members),
+                "name": draft.plan.name, "target": draft.plan.target_label, "selected": len(draft.members),
                 "by_command": draft.by_command, "excluded": draft.excluded, "unmatched": list(draft.unmatched),
                 "waves": [
                     {"wave": name, "who": who, "opens": opens, "devices": devices}
                     for name, who, opens, devices in draft.wave_rows()
                 ],
+                "targets": draft.targets,
+                "findings": [
+                    {"finding": f.finding, "kind": f.kind, "devices": f.devices, "words": f.words, "remedy": f.remedy}
+                    for f in draft.findings
+                ],
                 "held": draft.held, "devices": members,
             }
         )  # fmt: skip
         return
-    rows = [("by command", draft.by_command), *((f"barred: {why}", count) for why, count in draft.excluded.items())]
+    rows = [("by command", "", draft.by_command)]
+    rows += [(f"barred: {why}", remedy, devices) for why, remedy, devices in draft.excluded_rows()]
     table(
-        f"{draft.plan.name}: {len(draft.members):,} selected for {draft.plan.target}",
-        ["how", "devices"],
+        f"{draft.plan.name}: {len(draft.members):,} selected for {draft.plan.target_label}",
+        ["how", "what to do", "devices"],
         rows,
         numbers=1,
     )
+    if draft.plan.goal and draft.targets:
+        table("", ["target", "devices"], draft.targets.items(), numbers=1)
     if len(draft.plan.waves) > 1:
         table("", ["wave", "takes", "opens", "devices"], draft.wave_rows(), numbers=1)
     for warning in draft.warnings:
         remark(warning)
+    if draft.installs:
+        remark(NO_WAY_BACK)
     if draft.unmatched:
         remark(f"{len(draft.unmatched):,} names of the list match no device: {some(draft.unmatched, 5)}")
 
@@ -203,7 +228,7 @@ def start(
         if not yes:
             _show(draft, as_json=False)
             raise PlanError(
-                f"Not begun: {draft.by_command:,} devices would be sent ScheduleOSUpdate, and restart.",
+                f"Not begun: {draft.by_command:,} devices would be sent ScheduleOSUpdate, and restart. {NO_WAY_BACK}",
                 remedy="Say --yes if that is what you want.",
             )
         number = kit.start(yaml).id
@@ -436,6 +461,16 @@ def extend(
     with context.obj.kit() as kit:
         deadline_at = deadline_of(deadline, kit.clock.now())
     _act(context, number, "extend", str(deadline_at), as_json=as_json)
+
+
+@rollout.command("revise")
+def revise(context: typer.Context, number: Rollout, file: PlanFile) -> None:
+    """Go on by another plan, and take in the devices that are new in it. Devices under way stay."""
+    common: Common = context.obj
+    with common.kit() as kit:
+        say(kit.rollout(number).revise(_read(file)))
+        if not kit.is_served():
+            remark("No service carries it out yet: run `osupdate-kit serve`.")
 
 
 @rollout.command("abandon")

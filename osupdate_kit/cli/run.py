@@ -75,6 +75,7 @@ def demo(
                     author="demo",
                     created_at=kit.clock.now(),
                     target=Target(version=OSVersion.parse(version)),
+                    allow_major=True,
                     deadline_at=kit.clock.now() + 14 * DAY,
                 )
                 started.append((version, kit.start(kit.draft(chosen, plan)).id))

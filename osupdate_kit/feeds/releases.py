@@ -397,9 +397,16 @@ class Feeds:
         self._urls = {name: url for name, url in urls.items() if url}
         self._folder, self._shipped, self._ca_files = folder, shipped, ca_files or {}
         self._session = session or requests.Session()
+        self._made: tuple[object, Catalogue] | None = None
 
     def catalogue(self) -> Catalogue:
-        """Of the last good copies; the shipped sample if there is none."""
+        """Of the last good copies; the shipped sample if there is none. Read again when a copy has changed."""
+        stamp = [_changed_at(self._path(name)) for name in self._urls]
+        if self._made is None or self._made[0] != stamp:
+            self._made = stamp, self._catalogue()
+        return self._made[1]
+
+    def _catalogue(self) -> Catalogue:
         found = {name: read for name in self._urls if (read := self._read(name))}
         if not found:
             return read_catalogue(self._shipped())
@@ -448,9 +455,12 @@ class Feeds:
         except FeedError:
             return None
 
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.feed"
+
     def _copy(self, name: str) -> Copy | None:
         try:
-            with (self._folder / f"{name}.feed").open("rb") as file:
+            with self._path(name).open("rb") as file:
                 head = json.loads(file.readline(1 << 16))
                 body = file.read(MAX_BYTES + 1)
             return Copy(url=str(head["url"]), etag=str(head["etag"]), fetched_at=int(head["fetched_at"]), body=body)
@@ -460,7 +470,7 @@ class Feeds:
     def _keep(self, name: str, copy: Copy) -> None:
         """Whole or not at all: a reader sees the old copy or the new one."""
         head = json.dumps({"url": copy.url, "etag": copy.etag, "fetched_at": copy.fetched_at}).encode()
-        path = self._folder / f"{name}.feed"
+        path = self._path(name)
         temporary = ""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -476,6 +486,14 @@ class Feeds:
             raise FeedError(
                 f"{path} cannot be written: {error.strerror}.", remedy="Name another folder by feeds.folder."
             ) from None
+
+
+def _changed_at(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_ino
 
 
 def _as_of(copy: Copy, feed: Feed) -> int:
@@ -509,7 +527,7 @@ def _fetch(session: requests.Session, url: str, etag: str, ca_file: str) -> tupl
         raise FeedError(
             f"The certificate of {url} cannot be verified.",
             remedy="Apple's lookup service has one of Apple's own authority: name a file with the Apple Root CA, from "
-            "www.apple.com/certificateauthority, by feeds.lookup_ca_file.",
+            "www.apple.com/certificateauthority, by feeds.apple_ca_file.",
         ) from None
     except (requests.RequestException, OSError) as error:
         raise FeedError(f"{url} does not answer: {type(error).__name__}.", remedy="Check the network.") from None

@@ -10,21 +10,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from osupdate_kit.errors import PlanError, RolloutError, SettingsError
 from osupdate_kit.feeds.inventory import InventoryRow, read_list, read_nanomdm_database, read_rows
+from osupdate_kit.feeds.releases import Feeds, FeedState
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.fleet.selection import Selection, select
 from osupdate_kit.kit import holds as _holds
 from osupdate_kit.kit import status as _status
 from osupdate_kit.kit.alerts import notifier, pulse
-from osupdate_kit.kit.plans import Draft, draft, plan_of
+from osupdate_kit.kit.plans import Draft, ToldOf, again, draft, plan_of
 from osupdate_kit.kit.rollouts import Rollout
 from osupdate_kit.kit.servers import Servers
 from osupdate_kit.kit.today import SINCE, Today, today
+from osupdate_kit.lab.fleet import shipped
 from osupdate_kit.lab.server import SIMULATED
 from osupdate_kit.rollout.alerts import Watch
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, Cadences
 from osupdate_kit.rollout.ports import Clock, CommandServer, ServerCheck
+from osupdate_kit.rollout.preflight import STALE_DAYS
 from osupdate_kit.service.acts import check
 from osupdate_kit.service.clock import open_clock
 from osupdate_kit.service.service import Turns
@@ -77,10 +80,12 @@ class Kit:
         *,
         who: str = "",
         watch: Watch | None = None,
+        feeds: Feeds | None = None,
         alerts: AlertSettings | None = None,
     ) -> None:
         self.ledger, self.servers, self.clock, self.cadences = ledger, servers, clock, cadences
         self.who = who or _user()
+        self.feeds = feeds or Feeds({}, Path(), _shipped_releases)
         self.watch, self._alerts = watch or Watch(), alerts or AlertSettings()
 
     @classmethod
@@ -89,7 +94,21 @@ class Kit:
         ledger = Ledger.open(settings.store_url, migrate=migrate)
         clock = open_clock(ledger, start_at=settings.clock_start_at, speed=settings.clock_speed)
         servers = Servers(settings.servers)
-        return cls(ledger, servers, clock, settings.cadences(), watch=settings.watch(), alerts=settings.alerts)
+        feeds = Feeds(
+            settings.feeds.urls(),
+            settings.feeds_folder,
+            _shipped_releases,
+            ca_files={"apple": settings.feeds.apple_ca_file},
+        )
+        return cls(
+            ledger,
+            servers,
+            clock,
+            settings.cadences(),
+            watch=settings.watch(),
+            alerts=settings.alerts,
+            feeds=feeds,
+        )
 
     def close(self) -> None:
         self.ledger.close()
@@ -150,7 +169,9 @@ class Kit:
                 listed += len(devices)
                 new += tx.add_devices(devices.values(), now=now)
                 if ask:
-                    poor = [d.key for d in devices.values() if d.key not in known or not known[d.key].info_at]
+                    oldest = now - STALE_DAYS * DAY
+                    fresh = {k for k, stored in known.items() if self.clock.from_server(stored.info_at) >= oldest}
+                    poor = [d.key for d in devices.values() if d.key not in fresh or _untold(known[d.key].device)]
                     tx.census_add(poor, now=now)
                     asked += len(poor)
         with self.ledger.write() as tx:
@@ -236,6 +257,18 @@ class Kit:
     def _meant(self, chosen: "Selection | pd.DataFrame | str | Iterable[str]") -> Selection:
         return chosen if isinstance(chosen, Selection) else self.select(chosen)
 
+    # --- releases ---
+
+    def releases(self) -> "pd.DataFrame":
+        """What Apple has published, as the newest catalogue here tells it (see `kit.frames.releases_frame`)."""
+        from osupdate_kit.kit.frames import releases_frame
+
+        return releases_frame(self.feeds.catalogue())
+
+    def refresh_feeds(self) -> list[FeedState]:
+        """Ask the feeds of the settings for news. What cannot be fetched keeps its last good copy, and says why."""
+        return self.feeds.refresh(self.clock.now())
+
     # --- plans ---
 
     def plan(self, selection: Selection, **words: Any) -> Draft:
@@ -243,9 +276,17 @@ class Kit:
         return self.draft(selection, plan_of(author=self.who, now=self.clock.now(), **words))
 
     def draft(self, selection: Selection, plan: RolloutPlan) -> Draft:
+        now = self.clock.now()
         with self.ledger.read() as tx:
-            held = tx.all_holds(self.clock.now())
-        return draft(selection, plan, held=held)
+            held, catalogue = tx.all_holds(now), self.feeds.catalogue()
+            return draft(selection, plan, held=held, catalogue=catalogue, told_of=self._told_of(tx), now=now)
+
+    def _told_of(self, tx: Transaction) -> ToldOf:
+        """What devices have told of themselves, by our clock: of rows of a frame, too, which hold nothing of it."""
+        known = tx.told
+        return lambda keys: {
+            key: (told, self.clock.from_server(at) if at else 0) for key, (told, at) in known(keys).items()
+        }
 
     def now(self) -> int:
         return self.clock.now()
@@ -268,14 +309,17 @@ class Kit:
         return yaml
 
     def preview(self, yaml: str) -> Draft:
-        """The saved plan and its membership, as they were frozen."""
+        """The saved plan and its membership, as they were frozen; what preflight finds on them is of now."""
+        now = self.clock.now()
         with self.ledger.read() as tx:
             stored = tx.plan(_sha256(yaml))
             if stored is None:
                 raise _not_ours()
-            members, held = tuple(tx.members(stored.id)), tx.all_holds(self.clock.now())
+            members, held = tuple(tx.members(stored.id)), tx.all_holds(now)
+            plan = RolloutPlan.from_yaml(stored.yaml)
+            findings = again(plan, members, self.feeds.catalogue(), self._told_of(tx), now)
         waiting = sum(member.key in held for member in members if not member.barrier)
-        return Draft(RolloutPlan.from_yaml(stored.yaml), members, held=waiting)
+        return Draft(plan, members, held=waiting, findings=findings)
 
     # --- rollouts ---
 
@@ -443,6 +487,11 @@ def _device(tx: Transaction, row: InventoryRow, server: str) -> Device | None:
     )
 
 
+def _untold(device: Device) -> bool:
+    """Has a Mac said nothing of its bootstrap token?"""
+    return device.told.get("IsAppleSilicon") is True and "SecurityInfoAt" not in device.told
+
+
 def _check_members(tx: Transaction, plan_id: int) -> None:
     """A device may have left since the plan was made."""
     for chunk in _chunks(tx.members(plan_id), CHUNK):
@@ -460,6 +509,10 @@ def _not_ours() -> PlanError:
         "This plan is not in the store, or was changed after it was made.",
         remedy="Make it by `osupdate-kit plan create` on this store; its membership is kept there.",
     )
+
+
+def _shipped_releases() -> bytes:
+    return (shipped("data") / "releases" / "catalogue.json").read_bytes()
 
 
 def _user() -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from osupdate_kit.analysis.scope import typed
 from osupdate_kit.fleet.inventory import COLUMNS
+from osupdate_kit.rollout.releases import Catalogue
 from osupdate_kit.stores.reader import reading
 
 
@@ -22,6 +23,38 @@ def inventory_frame(store_url: str) -> pd.DataFrame:
     own = frame.pop("attributes")
     if (own != "{}").any():
         frame = frame.join(pd.DataFrame([json.loads(text) for text in own], index=frame.index), rsuffix=" (list)")
+    return frame
+
+
+def releases_frame(catalogue: Catalogue) -> pd.DataFrame:
+    """One row per release, the newest of each platform first; times UTC, NaT = not known.
+
+    `models`, `cves`, `exploited`: how many. `expires_at`: when Apple ends it as far as was known, `offered`: whether it
+    was offered on the catalogue's day, which `attrs` holds beside its hash and its source. `advisory_of_others`: the
+    feeds name the same address for another platform, so the CVEs may be the other's.
+    """
+    rows = [
+        {
+            "platform": one.platform.value,
+            "version": f"{one.version} {one.extra}".strip(),
+            "builds": " ".join(one.builds),
+            "released_at": one.released_at,
+            "expires_at": one.expires_at,
+            "offered": bool(one.offers),
+            "models": len(one.models),
+            "cves": len(one.cves),
+            "exploited": len(one.exploited),
+            "advisory": one.advisory,
+            "advisory_of_others": one.advisory in catalogue.doubtful_advisories,
+            "sources": ", ".join(one.sources),
+        }
+        for one in sorted(catalogue.releases, key=lambda one: (one.platform, one.version, one.extra), reverse=True)
+    ]
+    frame = pd.DataFrame(rows)
+    for column in ("released_at", "expires_at"):
+        frame[column] = pd.to_datetime(frame[column].where(frame[column] > 0), unit="us", utc=True)
+    as_of = pd.Timestamp(catalogue.as_of, unit="us", tz="UTC")
+    frame.attrs = {"as_of": as_of, "sha256": catalogue.sha256, "source": catalogue.source}
     return frame
 
 

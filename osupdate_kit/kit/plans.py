@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from html import escape
@@ -11,16 +11,18 @@ from types import MappingProxyType
 from typing import Any
 
 from osupdate_kit.errors import PlanError
-from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.fleet.selection import Selection
-from osupdate_kit.protocol.terms import Priority
+from osupdate_kit.protocol.terms import Platform, Priority
 from osupdate_kit.protocol.versions import OSVersion
-from osupdate_kit.rollout.eligibility import WORDS, Barrier, Judge
+from osupdate_kit.rollout.eligibility import WORDS, Barrier, Judge, Verdict
 from osupdate_kit.rollout.journey import Instrument, Member
 from osupdate_kit.rollout.plan import RolloutPlan, parse_actions
 from osupdate_kit.rollout.policy import DAY, HOUR
+from osupdate_kit.rollout.preflight import Count, Finding, Kind, Told, of_device, of_release, of_version
+from osupdate_kit.rollout.releases import Catalogue
 from osupdate_kit.rollout.slicing import slices
-from osupdate_kit.rollout.targets import Target
+from osupdate_kit.rollout.targets import aim_of
 from osupdate_kit.rollout.waves import Limits, Wave, waves_of
 from osupdate_kit.rollout.windows import Blackout, Window, window_of
 from osupdate_kit.views.status import count, moment
@@ -30,13 +32,15 @@ from osupdate_kit.views.status import count, moment
 class Draft:
     """A plan and its members in key order, each with its verdict; `unmatched`: wanted names that no device has.
 
-    held: how many of those that take it are on the hold list now, and would wait.
+    held: how many of those that take it are on the hold list now, and would wait. findings: what preflight found on
+    those that take it, the most devices first.
     """
 
     plan: RolloutPlan
     members: tuple[Member, ...] = field(repr=False)
     unmatched: tuple[str, ...] = ()
     held: int = 0
+    findings: tuple[Count, ...] = ()
 
     @property
     def by_command(self) -> int:
@@ -47,6 +51,17 @@ class Draft:
         """Barred devices by their first reason, in words; most frequent first."""
         barred = Counter(member.barrier for member in self.members if member.barrier)
         return {barrier_words(barrier): number for barrier, number in barred.most_common()}
+
+    def excluded_rows(self) -> list[tuple[str, str, int]]:
+        """Of each first reason: its words, what to do, how many devices; most frequent first."""
+        barred = Counter(member.barrier for member in self.members if member.barrier)
+        return [(*WORDS[Barrier(barrier)], number) for barrier, number in barred.most_common()]
+
+    @property
+    def installs(self) -> bool:
+        """May a device that takes it install, and so never go back?"""
+        platforms = {Platform(member.platform) for member in self.members if not member.barrier and member.platform}
+        return any(self.plan.steps(platform).install for platform in platforms)
 
     @property
     def waves(self) -> dict[str, int]:
@@ -62,7 +77,12 @@ class Draft:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What one should know before it begins, in a sentence each."""
-        found = []
+        found = [
+            f"{count(one.devices)} {one.kind}: {one.words}. {one.remedy}"
+            for kind in Kind
+            for one in self.findings
+            if one.kind is kind
+        ]
         if self.held:
             found.append(f"{count(self.held)} of them are on the hold list: they wait until they are released.")
         if self.by_command:
@@ -75,8 +95,16 @@ class Draft:
         if len(self.plan.waves) > 1:
             rows += [(f"wave {name}, opens {opens}", size) for name, _, opens, size in self.wave_rows()]
         cells = "".join(f"<tr><td>{escape(how)}</td><td>{count(number)}</td></tr>" for how, number in rows)
-        head = f"{escape(self.plan.name)}: {count(len(self.members))} selected for {escape(str(self.plan.target))}"
-        return f"<p><b>{head}</b></p><table><tr><th>how</th><th>devices</th></tr>{cells}</table>"
+        head = f"{escape(self.plan.name)}: {count(len(self.members))} selected for {escape(self.plan.target_label)}"
+        more = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.warnings)
+        table = f"<table><tr><th>how</th><th>devices</th></tr>{cells}</table>"
+        return f"<p><b>{head}</b></p>{table}<ul>{more}</ul>" if more else f"<p><b>{head}</b></p>{table}"
+
+    @property
+    def targets(self) -> dict[str, int]:
+        """Devices that take the plan, by what its rule comes to for them; most frequent first."""
+        found = Counter(member.target or str(self.plan.target) for member in self.members if not member.barrier)
+        return dict(found.most_common())
 
 
 def plan_of(
@@ -87,6 +115,10 @@ def plan_of(
     build: str = "",
     extra: str = "",
     product_key: str = "",
+    after_days: float = 0,
+    by_major: Mapping[int, str] | Sequence[str] = (),
+    floor: str = "",
+    allow_major: bool = False,
     where: str = "",
     actions: Sequence[str] = (),
     max_user_deferrals: int | None = None,
@@ -106,21 +138,24 @@ def plan_of(
 ) -> RolloutPlan:
     """A plan from the words that people write.
 
-    target: a version, or product_key of a macOS item; actions: "iPadOS=DownloadOnly+InstallASAP"; window,
-    download_window: "20:00-05:00" in the devices' own time, on `days` such as "mon-fri"; waves and limits: values, or
-    mappings as a plan's YAML has them; timing: what `timing_of` read from such a YAML, the other words win over it;
+    target: a version, or a rule such as latest-minor (`targets.aim_of`; also of after_days, by_major and floor), or
+    product_key of a macOS item; allow_major: may devices leave their major version; actions:
+    "iPadOS=DownloadOnly+InstallASAP"; window, download_window: "20:00-05:00" in the devices' own time, on `days` such
+    as "mon-fri"; waves and limits: values, or mappings as a plan's YAML has them; timing: what `timing_of` read from
+    such a YAML, the other words win over it;
     deadline: "14d", "36h", or an ISO moment with its offset. Raises PlanError.
     """
-    if bool(target) == bool(product_key):
-        raise PlanError("A plan has one target.", remedy="Give a version, or the product key of a macOS item.")
+    aim, goal = aim_of(
+        target, after_days=after_days, by_major=by_major, floor=floor, build=build, extra=extra, product_key=product_key
+    )
     deadline_at = deadline_of(deadline, now)
     return RolloutPlan(
-        name=name or f"{target or product_key} by {moment(deadline_at)}",
+        name=name or f"{goal or target or product_key} by {moment(deadline_at)}",
         author=author,
         created_at=now,
-        target=Target(
-            version=OSVersion.parse(target) if target else None, build=build, extra=extra, product_key=product_key
-        ),
+        target=aim,
+        goal=goal,
+        allow_major=allow_major,
         deadline_at=deadline_at,
         where=where,
         actions=parse_actions(actions),
@@ -132,14 +167,28 @@ def plan_of(
     )
 
 
-def draft(selection: Selection, plan: RolloutPlan, *, held: Container[DeviceKey] = ()) -> Draft:
+ToldOf = Callable[[Sequence[DeviceKey]], Mapping[DeviceKey, tuple[Told, int]]]
+"""What devices have told of themselves by Apple's query names, and when (our clock; 0 = never)."""
+
+
+def draft(
+    selection: Selection,
+    plan: RolloutPlan,
+    *,
+    held: Container[DeviceKey] = (),
+    catalogue: Catalogue | None = None,
+    told_of: ToldOf | None = None,
+    now: int = 0,
+) -> Draft:
     """The verdict on each selected device: by command, or everything that bars it; and the wave of those that take it.
 
-    held: who is on the hold list. Raises PlanError when no wave takes some of them.
+    held: who is on the hold list. catalogue, told_of: what preflight looks at besides the inventory. Raises PlanError
+    when no wave takes some of the devices.
     """
-    judge = Judge(plan)
+    plan = replace(plan, releases=catalogue.ref) if catalogue else plan
+    judge = Judge(plan, catalogue, now)
     members = []
-    judged = [(device, judge.verdict(device)) for device in selection.devices]
+    judged = list(_judged(judge, selection.devices, told_of))
     reached = [device for device, verdict in judged if not verdict.barriers]
     waves = dict(zip((device.key for device in reached), slices(reached, plan.waves), strict=True))
     for device, verdict in judged:
@@ -155,6 +204,7 @@ def draft(selection: Selection, plan: RolloutPlan, *, held: Container[DeviceKey]
                 site=device.site,
                 ring=device.ring,
                 wave=waves.get(device.key, ""),
+                target=verdict.target,
                 instrument=verdict.instrument,
                 barrier=verdict.barriers[0] if verdict.barriers else "",
                 reason=verdict.reason,
@@ -163,7 +213,58 @@ def draft(selection: Selection, plan: RolloutPlan, *, held: Container[DeviceKey]
     members.sort(key=lambda member: member.key)
     counted = replace(plan, members=len(members), members_sha256=_digest(members))
     waiting = sum(key in held for key in waves)
-    return Draft(counted, tuple(members), selection.unmatched, waiting)
+    findings = counted_findings(verdict for _, verdict in judged if not verdict.barriers)
+    return Draft(counted, tuple(members), selection.unmatched, waiting, findings)
+
+
+_AT_A_TIME = 5_000  # devices whose reports are read together
+
+
+def _judged(judge: Judge, devices: Sequence[Device], told_of: ToldOf | None) -> Iterator[tuple[Device, Verdict]]:
+    for start in range(0, len(devices), _AT_A_TIME):
+        part = devices[start : start + _AT_A_TIME]
+        known = told_of([device.key for device in part]) if told_of else {}
+        for device in part:
+            told, told_at = known.get(device.key, _NOTHING_TOLD) if told_of else (None, 0)
+            yield device, judge.verdict(device, told, told_at)
+
+
+_NOTHING_TOLD: tuple[Told, int] = ({}, 0)
+
+
+def again(
+    plan: RolloutPlan, members: Sequence[Member], catalogue: Catalogue, told_of: ToldOf, now: int
+) -> tuple[Count, ...]:
+    """What preflight finds now on those that take a plan which was made before; each keeps its target."""
+    taking = [member for member in members if not member.barrier and member.platform and member.os_version]
+    found: Counter[Finding] = Counter()
+    for start in range(0, len(taking), _AT_A_TIME):
+        part = taking[start : start + _AT_A_TIME]
+        known = told_of([member.key for member in part])
+        for member in part:
+            told, told_at = known.get(member.key, _NOTHING_TOLD)
+            found.update(_found(plan, member, catalogue, told, told_at, now))
+    return tuple(Count(finding, devices) for finding, devices in found.most_common())
+
+
+def _found(
+    plan: RolloutPlan, member: Member, catalogue: Catalogue, told: Told, told_at: int, now: int
+) -> list[Finding]:
+    platform, target = Platform(member.platform), plan.target_of(member.target)
+    models = tuple(name for name in (member.model, told.get("SoftwareUpdateDeviceID")) if isinstance(name, str))
+    found = [*of_version(platform, OSVersion.parse(member.os_version))]
+    found += of_release(catalogue, target, platform, models, now)
+    return found + of_device(told, told_at, platform, target, now)
+
+
+def counted_findings(verdicts: Iterable[Verdict]) -> tuple[Count, ...]:
+    """What preflight found, the most devices first."""
+    found = Counter(verdict.findings for verdict in verdicts)
+    counts: Counter[Finding] = Counter()
+    for findings, devices in found.items():
+        for finding in findings:
+            counts[finding] += devices
+    return tuple(Count(finding, devices) for finding, devices in counts.most_common())
 
 
 def barrier_words(barrier: str) -> str:

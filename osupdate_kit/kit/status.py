@@ -71,7 +71,7 @@ def status(
         status=stored.status,
         reason=stored.reason,
         as_of=moment(now),
-        target=str(plan.target),
+        target=plan.target_label,
         deadline_at=moment(stored.deadline_at),
         selected=total,
         excluded=dict(excluded.most_common()),

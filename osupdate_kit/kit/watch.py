@@ -19,7 +19,7 @@ from osupdate_kit.service.loop import why_held
 from osupdate_kit.service.record import Plans
 from osupdate_kit.stores.ledger import StoredJourney, StoredRollout, Transaction
 from osupdate_kit.views.status import STATES
-from osupdate_kit.views.widgets import ActLine, DeviceLine, Head, Subset, Told, Watched, watched
+from osupdate_kit.views.widgets import ActLine, DeviceLine, HaltLine, Head, Subset, Told, Watched, WaveLine, watched
 
 if TYPE_CHECKING:
     from osupdate_kit.kit import Kit
@@ -44,14 +44,16 @@ class Watching:
             stored, plan = rollout_and_plan(tx, self._rollout)
             now, seq = self._kit.clock.now(), tx.last_seq()
             acts = tx.audits(self._rollout)
-            version = f"{seq} {stored.changed_at} {acts[-1].id if acts else 0} {now // MINUTE}"
+            waves, halts = tx.waves(self._rollout), tx.halts(self._rollout)
+            paces = [f"{wave.changed_at} {wave.waits_for}" for wave in waves]
+            version = f"{seq} {stored.changed_at} {acts[-1].id if acts else 0} {now // MINUTE} {paces} {len(halts)}"
             if version == seen:
                 return None
             self._read(tx, stored, plan, now, seq)
         head = Head(
             rollout=stored.id,
             name=plan.name,
-            target=str(plan.target),
+            target=plan.target_label,
             status=stored.status.value,
             reason=stored.reason,
             changed_at=stored.changed_at,
@@ -66,6 +68,11 @@ class Watching:
             actions=plan.actions,
             served=self._kit.is_served(),
             allowed=allowed(stored.status),
+            waves=tuple(
+                WaveLine(name=w.name, opened_at=w.opened_at, by=w.who, pace=w.pace, waits_for=w.waits_for)
+                for w in waves
+            ),
+            halts=tuple(HaltLine(number=h.id, part=h.part, reason=h.reason, at=h.at) for h in halts),
             acts=tuple(
                 ActLine(at=act.at, who=act.who, what=act.what, count=act.count, detail=act.detail)
                 for act in acts[: -NEWEST_ACTS - 1 : -1]

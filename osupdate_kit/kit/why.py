@@ -269,7 +269,7 @@ def _part(journey: StoredJourney, rollout: StoredRollout, plan: RolloutPlan, lin
     return Part(
         rollout=rollout.id,
         name=plan.name,
-        target=journey.target or str(plan.target),
+        target=journey.target or plan.target_label,
         server=line.key.server,
         status=rollout.status.value,
         live=journey.live,

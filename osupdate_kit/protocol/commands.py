@@ -32,6 +32,7 @@ QUERIES_FROM_27 = (
     "AvailableDeviceCapacity",
     "BatteryLevel",
     "IsMultiUser",
+    "IsMDMLostModeEnabled",
     "AwaitingConfiguration",
     "TimeZone",
 )

@@ -96,6 +96,7 @@ class DeviceReport(Struct, frozen=True, kw_only=True):
     available_device_capacity: float | None  # GB of 1024³ bytes
     battery_level: float | None  # 0 to 1; None also for Apple's -1, unknown
     is_multi_user: bool | None
+    is_mdm_lost_mode_enabled: bool | None
     awaiting_configuration: bool | None
     time_zone: str
     software_update_device_id: str
@@ -317,6 +318,7 @@ def _device(item: Fields, remarks: Remarks) -> DeviceReport:
         available_device_capacity=_real(item, "AvailableDeviceCapacity", rule, remarks),
         battery_level=battery if battery is not None and battery >= 0 else None,
         is_multi_user=_flag(item, "IsMultiUser", rule, remarks),
+        is_mdm_lost_mode_enabled=_flag(item, "IsMDMLostModeEnabled", rule, remarks),
         awaiting_configuration=_flag(item, "AwaitingConfiguration", rule, remarks),
         time_zone=_text(item, "TimeZone", rule, remarks),
         software_update_device_id=_text(item, "SoftwareUpdateDeviceID", rule, remarks),

@@ -171,6 +171,7 @@ QUERIES: Mapping[str, ByPlatform] = {  # of DeviceInformation: those that bear o
     "AvailableDeviceCapacity": _since(iOS="4.0", macOS="10.7", visionOS="1.1", watchOS="10.0"),
     "BatteryLevel": _since(iOS="5.0", macOS="13.3", visionOS="1.1", watchOS="10.0"),
     "IsMultiUser": _since(iOS="9.3"),
+    "IsMDMLostModeEnabled": _since(iOS="9.3", watchOS="10.0"),
     "AwaitingConfiguration": _since(iOS="9.0", macOS="10.11", tvOS="10.2", visionOS="2.0", watchOS="10.0"),
     "TimeZone": _since(iOS="14.0", tvOS="14.0", visionOS="2.0", watchOS="10.0"),
     "OSUpdateSettings": _since(macOS="10.11", deprecated="26.0", removed="27.0"),

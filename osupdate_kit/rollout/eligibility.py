@@ -1,12 +1,14 @@
 """One device, one plan → Verdict: by command, by declaration, or everything that bars it.
 
 Knows the barriers, each with its reason and its remedy. Unknown facts are barriers of their own, never assumptions.
+Leaves what a rule comes to for a device to `resolution.py`, and what warns without barring to `preflight.py`.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from osupdate_kit.fleet.devices import Device
 from osupdate_kit.protocol.rules import action_available, command_available, declaration_available
@@ -14,7 +16,11 @@ from osupdate_kit.protocol.terms import InstallAction, Platform, RequestType
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.journey import Instrument
 from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan
+from osupdate_kit.rollout.preflight import BLOCKING, FINDINGS, Finding, Told, of_device, of_release, of_version
+from osupdate_kit.rollout.releases import Catalogue
+from osupdate_kit.rollout.resolution import Unresolved, of_other_platform, resolve
 from osupdate_kit.rollout.state import Version
+from osupdate_kit.rollout.targets import Target
 
 ENFORCEMENT = "com.apple.configuration.softwareupdate.enforcement.specific"
 
@@ -31,6 +37,13 @@ class Barrier(StrEnum):
     NOT_SUPERVISED = "not_supervised"
     AWAITING_CONFIGURATION = "awaiting_configuration"
     ALREADY_THERE = "already_there"
+    ABOVE_FLOOR = "above_floor"
+    LOST_MODE = "lost_mode"
+    NO_SPACE = "no_space"
+    MODEL_UNKNOWN = "model_unknown"
+    NO_RELEASE = "no_release"
+    NO_RULE = "no_rule"
+    MAJOR_JUMP = "major_jump"
     TARGET_OF_OTHER_PLATFORM = "target_of_other_platform"
     DECLARED = "declared"
     NEEDS_DECLARATION = "needs_declaration"
@@ -57,6 +70,22 @@ WORDS: dict[Barrier, tuple[str, str]] = {
     Barrier.NOT_SUPERVISED: ("it is not supervised", "Supervise it: by automated enrolment or Apple Configurator."),
     Barrier.AWAITING_CONFIGURATION: ("it stands in the Setup Assistant", "Finish its set-up first."),
     Barrier.ALREADY_THERE: ("it runs the target or newer", "Nothing to do."),
+    Barrier.ABOVE_FLOOR: ("it runs the lowest version that the plan accepts, or newer", "Nothing to do."),
+    Barrier.LOST_MODE: FINDINGS[Finding.LOST_MODE][1:],
+    Barrier.NO_SPACE: FINDINGS[Finding.NO_SPACE][1:],
+    Barrier.MODEL_UNKNOWN: (
+        "the catalogue of releases does not know its model, so nobody can say what is newest for it",
+        "Run `osupdate-kit feeds refresh` and plan anew, or name a version for it.",
+    ),
+    Barrier.NO_RELEASE: (
+        "the catalogue has no release for it that fits the plan's rule",
+        "Plan it with latest-major and --allow-major, fewer days after release, or a version.",
+    ),
+    Barrier.NO_RULE: ("the plan names no target for its major version", "Add one by --by-major, or leave it out."),
+    Barrier.MAJOR_JUMP: (
+        "the target is of another major version, and the plan does not allow that",
+        "Plan it within its major version, or say --allow-major: there is no way back.",
+    ),
     Barrier.TARGET_OF_OTHER_PLATFORM: (
         "the target is no version of its platform",
         "Plan each platform with a target of its own.",
@@ -82,10 +111,15 @@ WORDS: dict[Barrier, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a device takes the target: an instrument, or the barriers that keep it from any."""
+    """How a device takes the target: an instrument, or the barriers that keep it from any.
+
+    target: what the plan's rule comes to for it; empty: the plan's own. findings: what preflight warns of besides.
+    """
 
     instrument: Instrument
     barriers: tuple[Barrier, ...] = ()
+    target: str = ""
+    findings: tuple[Finding, ...] = ()
 
     @property
     def reason(self) -> str:
@@ -98,25 +132,50 @@ def explain(barriers: tuple[Barrier, ...]) -> str:
     return " ".join(f"{WORDS[b][0][0].upper()}{WORDS[b][0][1:]}. {WORDS[b][1]}" for b in barriers)
 
 
-_COMMAND = Verdict(Instrument.COMMAND)
+class _Line(NamedTuple):
+    """What all devices of one platform, version and model have in common."""
+
+    target: Target
+    text: str
+    barriers: tuple[Barrier, ...]
+    findings: tuple[Finding, ...]
 
 
 class Judge:
-    """Gives the verdicts of one plan. What is the same for all devices of a platform and version is worked out once."""
+    """Gives the verdicts of one plan. What is the same for all devices of a platform and version is worked out once.
 
-    def __init__(self, plan: RolloutPlan) -> None:
-        self._plan = plan
-        self._known: dict[tuple[Platform, OSVersion], tuple[Barrier, ...]] = {}
+    catalogue: for rules, and for what it says of each target; now: our clock, for ages.
+    """
+
+    def __init__(self, plan: RolloutPlan, catalogue: Catalogue | None = None, now: int = 0) -> None:
+        self._plan, self._catalogue, self._now = plan, catalogue, now
+        self._lines: dict[tuple[Platform, OSVersion, str, object], _Line] = {}
+        self._plain: dict[tuple[str, tuple[Finding, ...]], Verdict] = {}  # most devices have few verdicts between them
         self._needs_zone = plan.by_the_clock and not plan.time_zone
 
-    def verdict(self, device: Device) -> Verdict:
-        """By command where nothing bars it. A device that only a declaration reaches is barred, and says so."""
-        found = self.barriers(device)
-        return Verdict(Instrument.NONE, found) if found else _COMMAND
+    def verdict(self, device: Device, told: Told | None = None, told_at: int = 0) -> Verdict:
+        """By command where nothing bars it. A device that only a declaration reaches is barred, and says so.
+
+        told, told_at: what it told of itself and when, see `preflight.of_device`; None: that is not looked at.
+        """
+        barriers, target, findings = self._judged(device, told, told_at)
+        if barriers:
+            return Verdict(Instrument.NONE, barriers, target, findings)
+        known = self._plain.get((target, findings))
+        if known is None:
+            known = self._plain[target, findings] = Verdict(Instrument.COMMAND, (), target, findings)
+        return known
 
     def barriers(self, device: Device) -> tuple[Barrier, ...]:
         """Everything that keeps `device` from taking the plan's target by command; empty means eligible."""
+        return self._judged(device, None, 0)[0]
+
+    def _judged(
+        self, device: Device, told: Told | None, told_at: int
+    ) -> tuple[tuple[Barrier, ...], str, tuple[Finding, ...]]:
         found: list[Barrier] = []
+        target = ""
+        findings: tuple[Finding, ...] = ()
         if not device.enrolled:
             found.append(Barrier.GONE)
         if device.enrollment_type not in ("Device", ""):
@@ -132,25 +191,50 @@ class Judge:
         if device.platform is None:
             found.append(Barrier.PLATFORM_UNKNOWN)
         elif device.os_version is not None:
-            known = self._known.get((device.platform, device.os_version))
-            if known is None:
-                known = tuple(_version_barriers(self._plan, device.platform, device.os_version))
-                self._known[device.platform, device.os_version] = known
-            found += known
-            if self._there(device.os_version, device.build_version):
+            line = self._line(device.platform, device.os_version, device.model, told)
+            target, findings = line.text, line.findings
+            found += line.barriers
+            if _there(line.target, device.os_version, device.build_version):
                 found.append(Barrier.ALREADY_THERE)
+            if told is not None and not found:
+                more = of_device(told, told_at, device.platform, line.target, self._now)
+                if more:
+                    found += [Barrier(finding) for finding in more if finding in BLOCKING]
+                    findings += tuple(finding for finding in more if finding not in BLOCKING)
         if self._needs_zone and not device.time_zone:
             found.append(Barrier.TIME_ZONE_UNKNOWN)
-        return tuple(found)
+        return tuple(found), target, findings
 
-    def _there(self, os_version: OSVersion, build: str) -> bool:
-        target = self._plan.target
-        if target.version is None or os_version < target.version:
-            return False
-        return os_version > target.version or target.reached_by(Version(0, os_version.text, build))
+    def _line(self, platform: Platform, os_version: OSVersion, model: str, told: Told | None) -> _Line:
+        device_id = told.get("SoftwareUpdateDeviceID") if told else None
+        key = (platform, os_version, model, device_id)
+        line = self._lines.get(key)
+        if line is None:
+            models = tuple(name for name in (model, device_id) if isinstance(name, str) and name)
+            line = self._lines[key] = self._made(platform, os_version, models)
+        return line
+
+    def _made(self, platform: Platform, os_version: OSVersion, models: tuple[str, ...]) -> _Line:
+        plan, now = self._plan, self._now
+        target, text, why_not = resolve(
+            plan, self._catalogue, now, platform=platform, os_version=os_version, models=models
+        )
+        barriers = tuple(_version_barriers(plan, target, why_not, platform, os_version))
+        findings = of_version(platform, os_version)
+        if self._catalogue and not barriers:
+            findings += of_release(self._catalogue, target, platform, models, now)
+        return _Line(target, text, barriers, findings)
 
 
-def _version_barriers(plan: RolloutPlan, platform: Platform, os_version: OSVersion) -> Iterable[Barrier]:
+def _there(target: Target, os_version: OSVersion, build: str) -> bool:
+    if target.version is None or os_version < target.version:
+        return False
+    return os_version > target.version or target.reached_by(Version(0, os_version.text, build))
+
+
+def _version_barriers(
+    plan: RolloutPlan, target: Target, why_not: Unresolved | None, platform: Platform, os_version: OSVersion
+) -> Iterable[Barrier]:
     if platform not in DEFAULT_ACTIONS:
         yield Barrier.PLATFORM_WITHOUT
         return
@@ -163,20 +247,22 @@ def _version_barriers(plan: RolloutPlan, platform: Platform, os_version: OSVersi
     actions = plan.steps(platform).actions
     if not all(action_available(action, platform, os_version) for action in actions):
         yield Barrier.ACTION_TOO_NEW
-    target = plan.target.version
-    if target is None:
+    if why_not:
+        yield Barrier(why_not)
+        return
+    version = target.version
+    if version is None:
         if platform is not Platform.MACOS:
             yield Barrier.ITEM_FOR_MAC_ONLY
         return
-    if target.major in _GAPS[platform.schema]:
+    if of_other_platform(platform, version):
         yield Barrier.TARGET_OF_OTHER_PLATFORM
-    major_jump = target.major > os_version.major
+        return
+    major_jump = version.major > os_version.major
+    if major_jump and not plan.allow_major:
+        yield Barrier.MAJOR_JUMP
     minor_keys = plan.priority is not None or (
         plan.max_user_deferrals is not None and InstallAction.INSTALL_LATER in actions
     )
     if platform is Platform.MACOS and major_jump and minor_keys:
         yield Barrier.MINOR_ONLY
-
-
-# Apple skipped these numbers when all platforms took the year as their version in 2025.
-_GAPS = {Platform.IOS: range(19, 26), Platform.TVOS: range(19, 26), Platform.MACOS: range(16, 26)}

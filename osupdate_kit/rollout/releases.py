@@ -144,6 +144,14 @@ class Catalogue:
         return next(self.fitting(platform, models, now, major=major, after_days=after_days), None)
 
     @cached_property
+    def doubtful_advisories(self) -> frozenset[str]:
+        """Addresses that the feeds name for several platforms: of some of them they tell another's CVEs."""
+        platforms: dict[str, set[Platform]] = defaultdict(set)
+        for release in self.releases:
+            platforms[release.advisory].add(release.platform)
+        return frozenset(url for url, some in platforms.items() if url and len(some) > 1)
+
+    @cached_property
     def _by_platform(self) -> Mapping[Platform, tuple[Release, ...]]:
         found: dict[Platform, list[Release]] = defaultdict(list)
         for release in self.releases:

@@ -5,7 +5,7 @@ what there is to the release catalogue.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -162,6 +162,68 @@ class Goal:
     def from_words(cls, words: object) -> "Goal":
         """Raises PlanError, naming the key."""
         return cls(**read(words, _READERS, "the target"))
+
+
+def aim_of(
+    text: str = "",
+    *,
+    after_days: float = 0,
+    by_major: Mapping[int, str] | Iterable[str] = (),
+    floor: str = "",
+    build: str = "",
+    extra: str = "",
+    product_key: str = "",
+) -> tuple[Target, Goal | None]:
+    """The target for all, or the rule, in the words that people write. Raises PlanError.
+
+    text: a version, or a rule: latest-minor, latest-major, +7d (out for so long), 15=15.7.2 (for those on 15), >=18.6
+    (at or above it: nothing to do), with blanks between. by_major: such a mapping, or texts such as "15=15.7.2".
+    """
+    rule: dict[str, Any] = {"after_days": after_days, "floor": floor, "by_major": _pairs(by_major)}
+    for word in text.replace(",", " ").split():
+        name, sign, value = word.partition("=")
+        if word in _LATEST_WORDS:
+            rule["latest"] = _LATEST_WORDS[word]
+        elif word.startswith("+") and word.endswith("d"):
+            rule["after_days"] = _number(word[1:-1])
+        elif name == ">":
+            rule["floor"] = value
+        elif sign:
+            rule["by_major"] |= {name: value}
+        else:
+            rule["version"] = word
+    rule = {key: value for key, value in rule.items() if value}
+    if bool(rule) == bool(product_key):
+        raise PlanError("A plan has one target.", remedy="Give a version, a rule, or the product key of a macOS item.")
+    if not is_goal(rule):
+        version = _parsed(rule["version"]) if rule else None
+        return Target(version=version, build=build, extra=extra, product_key=product_key), None
+    if build or extra:
+        raise PlanError("A rule names no build.", remedy="Give a version together with the build or suffix.")
+    return Target(), Goal.from_words(rule)
+
+
+_LATEST_WORDS = {"latest-minor": "minor", "latest-major": "major"}
+
+
+def _pairs(by_major: Mapping[int, str] | Iterable[str]) -> dict[Any, str]:
+    if isinstance(by_major, Mapping):
+        return dict(by_major)
+    return {major: version for major, _, version in (text.partition("=") for text in by_major)}
+
+
+def _parsed(text: str) -> OSVersion:
+    try:
+        return OSVersion.parse(text)
+    except ProtocolError as error:
+        raise PlanError(str(error), remedy="A rule is latest-minor, latest-major, +7d, 15=15.7.2 or >=18.6.") from None
+
+
+def _number(text: str) -> object:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def is_goal(words: object) -> bool:

@@ -1,11 +1,14 @@
 """The census: devices of which too little is known are woken and asked, a few at a time.
 
+Macs are asked for their bootstrap token, too: by SecurityInfo, which on other platforms says nothing of updates.
+
 A fleet that was enrolled long ago never says Authenticate again; a list of its UDIDs is all there is. Each is asked
 once, at a bounded rate, and stays visible as *never seen* until it answers.
 """
 
-from osupdate_kit.protocol.commands import DeviceInformation
-from osupdate_kit.protocol.terms import RequestType
+from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.protocol.commands import DeviceInformation, SecurityInfo
+from osupdate_kit.protocol.terms import Platform, RequestType
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 from osupdate_kit.rollout.policy import MINUTE
 from osupdate_kit.rollout.ports import Clock
@@ -31,22 +34,30 @@ class Census:
         if not waiting:
             self._next_at = now + MINUTE // 60
             return 0
-        command = command_text(DeviceInformation())
         with self._ledger.write() as tx:
             keys = tx.census_next(self._per_minute)
-            rows = [
-                OutboxRow(
-                    key=key,
-                    rollout=0,
-                    kind=OutboxKind.QUERY,
-                    request_type=RequestType.DEVICE_INFORMATION,
-                    command=command,
-                    created_at=now,
-                    not_before=now,
-                )
-                for key in keys
-            ]
-            tx.add_outbox(rows)
+            known = tx.devices(keys)
+            macs = [key for key in keys if key in known and known[key].device.platform in (Platform.MACOS, None)]
+            rows = [_asked(key, RequestType.DEVICE_INFORMATION, now) for key in keys]
+            tx.add_outbox([*rows, *(_asked(key, RequestType.SECURITY_INFO, now) for key in macs)])
             tx.census_done(keys)
         self._next_at = now + MINUTE
         return len(keys)
+
+
+_QUESTIONS = {
+    RequestType.DEVICE_INFORMATION: command_text(DeviceInformation()),
+    RequestType.SECURITY_INFO: command_text(SecurityInfo()),
+}
+
+
+def _asked(key: DeviceKey, request_type: RequestType, now: int) -> OutboxRow:
+    return OutboxRow(
+        key=key,
+        rollout=0,
+        kind=OutboxKind.QUERY,
+        request_type=request_type,
+        command=_QUESTIONS[request_type],
+        created_at=now,
+        not_before=now,
+    )

@@ -166,10 +166,12 @@ class Loop:
         if isinstance(act, Ask):
             query = _QUERIES[act.request_type]
             return replace(row, kind=OutboxKind.QUERY, request_type=act.request_type, command=command_text(query))
-        version = str(plan.target.version) if plan.target.version else ""
-        key = asks_by_key(facts, version) if version else plan.target.product_key
+        target = plan.target_of(journey.target)
+        version = str(target.version) if target.version else ""
+        key = asks_by_key(facts, version) if version else target.product_key
         by_key = not takes_version(journey)
-        command = plan.step_command(Platform(journey.platform), act.role, product_key=key, by_key=by_key)
+        platform = Platform(journey.platform)
+        command = plan.step_command(platform, act.role, target=target, product_key=key, by_key=by_key)
         return replace(
             row,
             kind=OutboxKind.STEP,

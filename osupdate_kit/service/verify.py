@@ -56,7 +56,7 @@ def _journey(tx: Transaction, plans: Plans, stored: StoredJourney, facts: Facts)
     kept = stored.journey
     if not kept.updated_seq:
         return  # nothing has happened since the rollout began
-    version = plans.target_version(tx, kept.rollout)
+    version = plans.target_version(tx, stored)
     true = journey_of(kept.key, facts, plans.course(tx, stored), version, seq=kept.updated_seq)
     if kept != true:
         yield Difference(kept.key, f"journey of rollout {kept.rollout}", str(kept), str(true))

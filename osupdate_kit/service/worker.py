@@ -5,14 +5,15 @@ The effect of an inbox row and its removal are one transaction, so a killed work
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from osupdate_kit.errors import OSUpdateKitError, ProtocolError
+from osupdate_kit.errors import OSUpdateKitError, PlanError, ProtocolError
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.protocol.results import CommandResult, DeviceReport, read_result
 from osupdate_kit.protocol.terms import CommandStatus, Platform
@@ -21,6 +22,7 @@ from osupdate_kit.rollout.evidence import version_in, words_of
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 from osupdate_kit.rollout.ports import Clock, ServerEvent, Topic
 from osupdate_kit.rollout.state import Facts, Item, Listed
+from osupdate_kit.rollout.windows import zone_of
 from osupdate_kit.servers.events import decode_event
 from osupdate_kit.service.record import Plans, facts_of, record
 from osupdate_kit.service.words import Receipt, intention_words, own_event
@@ -180,8 +182,8 @@ class Worker:
     def _offered(self, tx: Transaction, words: dict[str, Any], journeys: Sequence[StoredJourney]) -> list[str]:
         """The product keys among the listed ones that a rollout of this device aims at."""
         listed = {key for key, _, _ in words.get("items", ())}
-        numbers = [j.journey.rollout for j in journeys if not j.barred] if listed else []
-        aims = {self._plans.plan(tx, n).target.product_key for n in numbers if self._plans.readable(tx, n)}
+        mine = [j for j in journeys if not j.barred] if listed else []
+        aims = {self._plans.target(tx, j).product_key for j in mine if self._plans.readable(tx, j.journey.rollout)}
         return sorted(listed & aims)
 
     def _proves(
@@ -203,7 +205,7 @@ class Worker:
             number = journey.journey.rollout
             if journey.barred or number > row.rollout or not self._plans.readable(tx, number):
                 continue
-            target = self._plans.plan(tx, number).target
+            target = self._plans.target(tx, journey)
             after = facts.offered.get(target.product_key, facts.doubt.at) if facts.may_have_installed else 0
             gone = "items" in words and target.gone_from(listed, scanned_at=facts.scanned_at, after=after)
             if gone or (version is not None and target.reached_by(version)):
@@ -231,7 +233,10 @@ def _described(stored: StoredDevice, read: Read) -> StoredDevice:
     if event.topic is Topic.CHECK_OUT:
         return replace(stored, device=replace(device, enrolled=False))
     if event.topic is Topic.TOKEN_UPDATE:
-        return replace(stored, device=replace(device, enrolled=True))
+        awaiting = event.fields.get("AwaitingConfiguration") is True
+        return replace(stored, device=replace(device, enrolled=True, awaiting_configuration=awaiting))
+    if read.result and (read.result.available is not None or read.result.security):
+        return replace(stored, device=replace(device, told=_told_besides(device.told, read.result, event.created_at)))
     report: DeviceReport | None = read.result.device if read.result else None
     if event.topic is Topic.AUTHENTICATE:
         try:
@@ -252,8 +257,70 @@ def _described(stored: StoredDevice, read: Read) -> StoredDevice:
         os_version=report.os_version or device.os_version,
         build_version=report.build_version or device.build_version,
         supervised=report.is_supervised if report.is_supervised is not None else device.supervised,
+        awaiting_configuration=_known(report.awaiting_configuration, device.awaiting_configuration),
+        time_zone=device.time_zone or _zone(report.time_zone),
+        told=_told(device.told, report),
     )
     return replace(stored, device=device if described == device else described, info_at=event.created_at)
+
+
+def _known(told: bool | None, before: bool) -> bool:
+    return before if told is None else told
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> str:
+    """A time zone that this machine knows, too; else none."""
+    try:
+        return zone_of(name).key if name else ""
+    except PlanError:
+        return ""
+
+
+def _told(before: Mapping[str, object], report: DeviceReport) -> dict[str, object]:
+    """What preflight asks after, by Apple's query names; what this report does not answer stays as it was.
+
+    Rounded, so that a battery which falls does not make another row of each report.
+    """
+    free, battery = report.available_device_capacity, report.battery_level
+    told: dict[str, object] = {
+        "IsAppleSilicon": report.is_apple_silicon,
+        "AvailableDeviceCapacity": None if free is None else round(free, 1),
+        "BatteryLevel": None if battery is None else int(battery * 10) / 10,
+        "IsMultiUser": report.is_multi_user,
+        "IsMDMLostModeEnabled": report.is_mdm_lost_mode_enabled,
+        "SoftwareUpdateDeviceID": report.software_update_device_id or None,
+    }
+    return dict(before) | {name: value for name, value in told.items() if value is not None}
+
+
+_MOST_LISTED = 20  # updates of a device that its inventory keeps
+
+
+def _told_besides(before: Mapping[str, object], result: CommandResult, server_at: int) -> dict[str, object]:
+    """The same of AvailableOSUpdates, as `preflight.Listed`, and of SecurityInfo; the newest word stays."""
+    told = dict(before)
+    if result.available is not None and _newer(before, "AvailableOSUpdatesAt", server_at):
+        told["AvailableOSUpdatesAt"] = server_at
+        told["AvailableOSUpdates"] = [
+            [
+                update.version,
+                update.download_bytes or 0,
+                update.install_bytes or 0,
+                int(update.deferred_until.timestamp() * 1_000_000) if update.deferred_until else 0,
+            ]
+            for update in result.available[:_MOST_LISTED]
+        ]
+    if result.security and _newer(before, "SecurityInfoAt", server_at):
+        told["SecurityInfoAt"] = server_at
+        told["BootstrapTokenAllowedForAuthentication"] = result.security.bootstrap_token_allowed_for_authentication
+        told["BootstrapTokenRequiredForSoftwareUpdate"] = result.security.bootstrap_token_required_for_software_update
+    return told
+
+
+def _newer(before: Mapping[str, object], key: str, server_at: int) -> bool:
+    at = before.get(key)
+    return not isinstance(at, int) or at <= server_at
 
 
 _FAMILIES = (

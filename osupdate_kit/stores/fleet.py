@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from osupdate_kit.fleet.devices import Device, DeviceKey
-from osupdate_kit.stores.rows import Hold, StoredDevice, device_of, device_values, stored_device_of
+from osupdate_kit.stores.rows import Hold, StoredDevice, device_of, device_values, stored_device_of, words_of
 from osupdate_kit.stores.schema import census, devices, holds, servers
 from osupdate_kit.stores.statements import EMPTY, ZERO, Session, Statement, among, at_most, insert_or, last_id
 
@@ -61,6 +61,11 @@ def _key_is(table: Any) -> ColumnElement[bool]:
 _OF = Statement(select(*_STORED).where(devices.c.server == bindparam("server"), among(devices.c.enrollment_id)))
 _NAMES = Statement(
     select(devices.c.server, devices.c.enrollment_id, devices.c.name).where(
+        devices.c.server == bindparam("server"), among(devices.c.enrollment_id)
+    )
+)
+_TELLS = Statement(
+    select(devices.c.server, devices.c.enrollment_id, devices.c.told, devices.c.info_at).where(
         devices.c.server == bindparam("server"), among(devices.c.enrollment_id)
     )
 )
@@ -208,6 +213,11 @@ class Fleet(Session):
     def names(self, keys: Iterable[DeviceKey]) -> dict[DeviceKey, str]:
         """What devices are called: as their users wrote it."""
         return {DeviceKey(server, one): name for server, one, name in self._of(_NAMES, keys)}
+
+    def told(self, keys: Iterable[DeviceKey]) -> dict[DeviceKey, tuple[dict[str, Any], int]]:
+        """What the known ones among them have told of themselves, and when by the server's clock; 0 = never."""
+        rows = self._of(_TELLS, keys)
+        return {DeviceKey(server, one): (words_of(told), info_at) for server, one, told, info_at in rows}
 
     def count_devices(self) -> int:
         return int(self._value(_COUNT))

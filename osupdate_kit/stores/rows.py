@@ -168,7 +168,7 @@ def json_text(words: Mapping[str, object]) -> str:
         return json.dumps(dict(words), separators=(",", ":"))
 
 
-def _words(text: str) -> dict[str, Any]:
+def words_of(text: str) -> dict[str, Any]:
     if text == "{}":
         return {}
     try:
@@ -219,8 +219,8 @@ def device_of(row: Sequence[Any]) -> Device:
         enrolled=bool(enrolled),
         awaiting_configuration=bool(awaiting_configuration),
         last_seen_at=last_seen_at,
-        attributes=_words(attributes),
-        told=_words(told),
+        attributes=words_of(attributes),
+        told=words_of(told),
     )
 
 
@@ -256,7 +256,7 @@ def event_of(row: Sequence[Any]) -> RolloutEvent:
         rollout=rollout,
         outbox=outbox,
         command_uuid=command_uuid,
-        evidence=_words(evidence),
+        evidence=words_of(evidence),
         seq=seq,
     )
 

@@ -75,7 +75,7 @@ def lived(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         plan = RolloutPlan(
             name=f"{platform.value} {version}", author="test", created_at=kit.clock.now(), time_zone="UTC",
             target=Target(version=OSVersion.parse(version)), deadline_at=kit.clock.now() + 10 * DAY,
-            window=Window(opens=time(20), closes=time(5)), **later,
+            window=Window(opens=time(20), closes=time(5)), allow_major=True, **later,
         )  # fmt: skip
         chosen = kit.select(where=f'platform == "{platform.value}"')
         kit.start(kit.save(kit.draft(chosen, plan)))

@@ -27,7 +27,8 @@ builder.observe(lambda change: confirm.consider(builder.draft), "preview")
 confirm
 """
 MONITOR = """
-rollout = kit.start(kit.plan(world.selection(), target=MACS, actions=["macOS=InstallLater"], max_user_deferrals=5))
+words = {"actions": ["macOS=InstallLater"], "max_user_deferrals": 5, "allow_major": True}
+rollout = kit.start(kit.plan(world.selection(), target=MACS, **words))
 world.run(1.5)
 monitor = rollout.monitor()
 monitor
@@ -157,6 +158,48 @@ def test_a_rollout_is_watched_halted_and_told_of(open_notebook: OpenNotebook) ->
     monitor.get_by_label("Whose story").fill("nobody")
     keyboard.press("Enter")
     expect(story).to_contain_text("No device of this rollout is nobody.")
+
+
+WAVES = """
+waves = [
+    {"name": "canary", "who": {"cover": ["platform"]}},
+    {"name": "pilot", "who": {"percent": 30}, "pace": 5, "opens": {"by_hand": True}},
+    {"name": "broad", "opens": {"done_share": 0.9, "soak_hours": 24}},
+]
+limits = {"failures": 1}
+rollout = kit.start(kit.plan(world.selection(), target=PADS, waves=waves, limits=limits, allow_major=True, tries=1))
+world.run(0.1)
+monitor = rollout.monitor()
+monitor
+"""
+
+
+def test_a_waiting_wave_is_opened_and_a_halt_lifted(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(WORLD, WAVES)
+    monitor, keyboard = widget(notebook, "monitor"), notebook.page.keyboard
+    lanes = monitor.locator(".lane")
+    expect(lanes).to_have_count(4)  # the barred ones are in none
+    expect(lanes.nth(1)).to_contain_text("waits for a person to open it")
+    monitor.get_by_role("button", name="Open…").first.press("Enter")
+    sure = monitor.get_by_role("group", name="Are you sure?")
+    expect(sure).to_contain_text("Wave pilot begins at once")
+    sure.get_by_role("button", name="Open pilot").press("Enter")
+    expect(monitor.get_by_text("Open is asked for")).to_be_visible()
+    notebook.run("world.turn()")
+    expect(lanes.nth(1)).to_contain_text("by ann, at most 5 devices under way at once")
+
+    notebook.run("world.run(4)")
+    expect(monitor.locator(".pill")).to_have_text("Halted")
+    halt = monitor.locator(".note", has_text="have failed").first
+    expect(halt).to_contain_text("all devices")
+    halt.get_by_role("button", name="Lift…").press("Enter")
+    expect(sure).to_contain_text("is judged by what happens from now on")
+    keyboard.press("Escape")
+    expect(sure).to_have_count(0)
+    halt.get_by_role("button", name="Lift…").press("Enter")
+    sure.get_by_role("button", name="Let all devices go on").press("Enter")
+    notebook.run("world.turn()")
+    expect(monitor.locator(".pill")).to_have_text("Running")
 
 
 def test_names_from_devices_stay_text_in_both_themes(open_notebook: OpenNotebook) -> None:

@@ -52,7 +52,8 @@ def test_every_device_ends_where_the_truth_log_says(
         for platform, version in TARGETS.items():
             file = f"{platform.value}.yaml"
             where = f'platform == "{platform.value}"'
-            here.run("plan", "create", "--target", version, "--where", where, "--deadline", f"{DAYS}d", "-o", file)
+            words = ["--target", version, "--allow-major", "--where", where, "--deadline", f"{DAYS}d", "-o", file]
+            here.run("plan", "create", *words)
             rollouts[platform] = here.json("rollout", "start", file, "--yes")["rollout"]
         began = here.clock.now()
         for share in (0.08, 0.2, 0.4):
@@ -112,7 +113,17 @@ def test_the_same_line_before_a_real_nanohub(tmp_path: Path) -> None:
         here.json("devices", "sync", "--from", "fleet.csv")
         here.wait(lambda: here.known() >= 50, seconds=60, what="50 devices that said what they are")
         here.run(
-            "plan", "create", "--target", "26.6.1", "--where", 'platform == "iPadOS"', "--deadline", "2d", "-o", "p"
+            "plan",
+            "create",
+            "--target",
+            "26.6.1",
+            "--allow-major",
+            "--where",
+            'platform == "iPadOS"',
+            "--deadline",
+            "2d",
+            "-o",
+            "p",
         )
         number = here.json("rollout", "start", "p", "--yes")["rollout"]
         began = here.clock.now()

@@ -66,7 +66,8 @@ def play(folder: Path, cluster: Cluster, size: Size) -> Played:
         here.json("devices", "sync", "--from", "fleet.csv")
         here.wait(lambda: here.known() >= 0.8 * size.devices, seconds=120, what="most devices known")
         (folder / "waves.yaml").write_text(PLAN)
-        words = ["--target", str(TARGET), "--waves", "waves.yaml", "--deadline", f"{size.days:g}d", "-o", "plan.yaml"]
+        words = ["--target", str(TARGET), "--allow-major", "--waves", "waves.yaml"]
+        words += ["--deadline", f"{size.days:g}d", "-o", "plan.yaml"]
         here.run("plan", "create", *words)
         number = here.json("rollout", "start", "plan.yaml", "--yes")["rollout"]
         ends, kills = here.clock.now() + int(size.days * DAY) + 2 * HOUR, 0

@@ -28,7 +28,7 @@ def test_they_run_and_begin_nothing(tmp_path: Path) -> None:
             run("00_quickstart", settings, folder)
         assert kit.rollouts() == [], "only the lab is rehearsed in"
         chosen = kit.select(where='platform == "iPadOS"')
-        rollout = kit.start(kit.plan(chosen, target="26.6.1"))
+        rollout = kit.start(kit.plan(chosen, target="26.6.1", allow_major=True))
         rollout.wait_for(done=0.1, seconds=60)
         for name in NAMES:
             notebook = run(name, settings, folder)

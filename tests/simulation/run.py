@@ -288,6 +288,7 @@ class Simulation:
             max_user_deferrals=deferrals,
             window=story.window,
             tries=story.tries,
+            allow_major=True,
             waves=story.waves,
             limits=story.limits,
             slots_per_site=story.slots_per_site,

@@ -45,7 +45,7 @@ class Scene:
 
     def started(self, target: str, **words: Any) -> Rollout:
         """A rollout of all devices, begun by the kit itself."""
-        return self.kit.start(self.kit.plan(self.selection(), target=target, **words))
+        return self.kit.start(self.kit.plan(self.selection(), target=target, allow_major=True, **words))
 
 
 def scene(folder: Path, devices: int = 120, *, seed: int = 3) -> Scene:

@@ -345,14 +345,14 @@ def test_whatever_is_clicked_a_rollout_begins_only_from_the_armed_display_and_on
 def test_the_kit_begins_what_was_confirmed_and_refuses_it_a_second_time(tmp_path: Path) -> None:
     world = scene(tmp_path, 30)
     kit: Kit = world.kit
-    planned = kit.plan(world.selection(), target=MACS)
+    planned = kit.plan(world.selection(), target=MACS, allow_major=True)
     widget = armed(Confirm(planned, kit))
     issue(widget)
     assert widget.rollout is not None
     status = kit.status(widget.rollout)
     assert status.selected == len(planned.members) == widget.view["selected"]
     assert status.selected - status.states["barred"] == widget.view["count"]
-    again = armed(Confirm(kit.plan(world.selection(), target=MACS), kit))
+    again = armed(Confirm(kit.plan(world.selection(), target=MACS, allow_major=True), kit))
     issue(again)
     eventually(lambda: again.stage is Stage.READ)
     assert f"rollout {widget.rollout}" in again.stand["error"]

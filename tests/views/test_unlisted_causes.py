@@ -33,7 +33,7 @@ def rollout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rollout]:
     rehearsal = Rehearsal.of(makeup("company"), specs, f"sqlite:///{folder / 'store.db'}")
     rehearsal.kit.sync(str(write_list(specs, folder / "fleet.csv")), SERVER)
     rehearsal.run(0.5)
-    begun = rehearsal.kit.start(rehearsal.kit.plan(rehearsal.kit.select(), target="15.7.2", tries=1))
+    begun = rehearsal.kit.start(rehearsal.kit.plan(rehearsal.kit.select(), target="15.7.2", allow_major=True, tries=1))
     rehearsal.run(0.5)
     yield begun
     rehearsal.kit.close()

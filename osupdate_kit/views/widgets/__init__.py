@@ -5,9 +5,9 @@ from osupdate_kit.views.widgets.drafts import Draft
 from osupdate_kit.views.widgets.monitor import MonitorSource, RolloutMonitor
 from osupdate_kit.views.widgets.plan_builder import PlanBuilder, Previewer
 from osupdate_kit.views.widgets.story import Told
-from osupdate_kit.views.widgets.watch import ActLine, DeviceLine, Head, Subset, Watched, watched
+from osupdate_kit.views.widgets.watch import ActLine, DeviceLine, HaltLine, Head, Subset, Watched, WaveLine, watched
 
 __all__ = [
-    "ActLine", "Confirm", "DeviceLine", "Draft", "Head", "Issuer", "MonitorSource", "PlanBuilder", "Previewer",
-    "RolloutMonitor", "Subset", "Told", "Watched", "watched",
+    "ActLine", "Confirm", "DeviceLine", "Draft", "HaltLine", "Head", "Issuer", "MonitorSource", "PlanBuilder",
+    "Previewer", "RolloutMonitor", "Subset", "Told", "Watched", "WaveLine", "watched",
 ]  # fmt: skip

@@ -106,7 +106,7 @@ function render({ model, el: host }) {
 
   function drawAsk() {
     const h = model.get("head");
-    if (asking && !h.asks?.[asking.what]) asking = null;
+    if (asking && !asking.own && !h.asks?.[asking.what]) asking = null;
     if (!asking) return swap(ask);
     const current = asking.detail ? asking : { ...asking, ...h.asks[asking.what] };
     const kept = ask.querySelector("input")?.value ?? "";
@@ -166,12 +166,15 @@ function render({ model, el: host }) {
   }
 
   function drawWaves() {
-    const { rows = [] } = model.get("waves");
-    waves.hidden = !rows.length;
-    swap(waves, title("Waves"), rows.map((row) => {
+    const { rows = [], halts = [] } = model.get("waves");
+    waves.hidden = !rows.length && !halts.length;
+    const own = (row, what, detail) => button(`${what} ${detail}`, row.ask.label, () => open({ what, detail, ...row.ask, own: true, key: `${what} ${detail}` }));
+    swap(waves, halts.map((halt) => note("lost", el("b", {}, "Halted: "), halt.reason, el("small", {}, `since ${halt.since}`), own(halt, "lift", String(halt.number)))),
+      rows.length ? title("Waves") : null, rows.map((row) => {
       const whole = Object.values(row.states).reduce((sum, number) => sum + number, 0);
       return el("div", { class: "lane" }, el("button", { class: "link who", "data-key": `wave ${row.wave}`, onclick: () => show("wave", row.wave, `Wave ${row.wave}`) }, name(row.wave)),
-        el("small", {}, devices(whole)), strip(row.states, whole), el("span", { class: "tally" }, `${count(row.states.done ?? 0)} done, ${share(row.states.done ?? 0, whole)}`));
+        el("small", {}, devices(whole)), strip(row.states, whole), el("span", { class: "tally" }, `${count(row.states.done ?? 0)} done, ${share(row.states.done ?? 0, whole)}`),
+        row.standing ? el("p", { class: "standing" }, row.standing, row.ask ? own(row, "open", row.wave) : null) : null);
     }));
   }
 

@@ -30,6 +30,7 @@ GONE_SECONDS = 150.0  # a display that has not said for so long that it is there
 LISTED = 50  # devices named when somebody asks for a part
 KEPT = 20  # acts asked for here
 ERROR_SECONDS = 10.0  # between two looks that fail
+OF_PARTS = ("open", "lift")  # acts on one wave or one halt: asked for beside it, and always twice
 
 
 class MonitorSource(Protocol):
@@ -209,13 +210,18 @@ class RolloutMonitor(anywidget.AnyWidget):
 
     def _act(self, what: str, detail: str, sure: bool) -> None:
         """`sure`: the second click. Asked again here, for a button's look is no protection."""
-        ask = self.head.get("asks", {}).get(what)
-        if ask is None or (ask["question"] and not sure):
+        if what in OF_PARTS:
+            if not (sure and what in self._allowed()):
+                return
+        elif (ask := self.head.get("asks", {}).get(what)) is None or (ask["question"] and not sure):
             return
         for part in self._causes_to_retry() if what == "retry" and not detail else (detail,):
             act = self._source.act(what, part)
             self._remark({"act": act, "what": what, "detail": _detail(what, part), "outcome": None})
         self._wake.set()
+
+    def _allowed(self) -> frozenset[str]:
+        return self._watched.head.allowed if self._watched else frozenset()
 
     def _causes_to_retry(self) -> list[str]:
         """By class: unlisted codes may be many."""

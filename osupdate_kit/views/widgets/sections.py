@@ -12,7 +12,18 @@ from osupdate_kit.views.status import GROUPS, count, moment
 from osupdate_kit.views.text import clean, devices
 from osupdate_kit.views.widgets.drafts import platform_name
 from osupdate_kit.views.widgets.story import Story, StoryLine, Told
-from osupdate_kit.views.widgets.watch import NO_WAVE, ActLine, Cause, DeviceLine, Some, Wait, Watched, cause_words
+from osupdate_kit.views.widgets.watch import (
+    NO_WAVE,
+    ActLine,
+    Cause,
+    DeviceLine,
+    HaltLine,
+    Some,
+    Wait,
+    Watched,
+    WaveLine,
+    cause_words,
+)
 from osupdate_kit.views.widgets.words import clock, day, local
 
 ACTS = ("pause", "resume", "halt", "cancel", "retry")
@@ -222,10 +233,35 @@ def _some(some: Some, watched: Watched) -> Section:
 
 def _waves(watched: Watched) -> Section:
     """Nothing for a single wave: it would repeat the whole. Barred devices are in none."""
-    if len(watched.waves.keys() - {""}) < 2:
-        return {"rows": []}
-    rows = [{"wave": clean(name) or NO_WAVE, "states": dict(states)} for name, states in watched.waves.items()]
-    return {"rows": rows}
+    head = watched.head
+    halts = [
+        {"number": halt.number, "reason": clean(halt.reason), "since": moment(halt.at), "ask": _lift(halt)}
+        for halt in head.halts
+    ]
+    several = len(watched.waves.keys() - {""}) > 1 or any(wave.pace or not wave.opened_at for wave in head.waves)
+    if not several:
+        return {"rows": [], "halts": halts}
+    standing = {wave.name: wave for wave in head.waves}
+    names = [*standing, *(name for name in watched.waves if name not in standing)]
+    rows = [_wave(name, standing.get(name), watched.waves.get(name, {})) for name in names]
+    return {"rows": rows, "halts": halts}
+
+
+def _wave(name: str, wave: WaveLine | None, states: Mapping[str, int]) -> Section:
+    row: Section = {"wave": clean(name) or NO_WAVE, "states": dict(states)}
+    if wave is None:
+        return row
+    if wave.opened_at:
+        pace = f", at most {devices(wave.pace)} under way at once" if wave.pace else ""
+        return row | {"standing": f"open since {moment(wave.opened_at)}, by {clean(wave.by)}{pace}"}
+    question = f"Wave {clean(name)} begins at once, whatever it waits for: {devices(sum(states.values()))}."
+    ask = Ask("Open…", question, f"Open {clean(name)}")
+    return row | {"standing": f"waits for {clean(wave.waits_for) or 'the service'}", "ask": ask._asdict()}
+
+
+def _lift(halt: HaltLine) -> Section:
+    question = f"It goes on, and is judged by what happens from now on. Halted were: {clean(halt.reason)}."
+    return Ask("Lift…", question, f"Let {clean(halt.part)} go on")._asdict()
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------

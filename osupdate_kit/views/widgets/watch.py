@@ -36,6 +36,27 @@ class ActLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaveLine:
+    """How a wave stands; `opened_at` 0: it waits. `pace` 0: all at once."""
+
+    name: str
+    opened_at: int = 0
+    by: str = ""
+    pace: int = 0
+    waits_for: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaltLine:
+    """What stands still by its figures, which `reason` says."""
+
+    number: int
+    part: str
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """The rollout itself as of `now`. Times in microseconds UTC, 0 = none."""
 
@@ -57,6 +78,8 @@ class Head:
     served: bool = True  # does a service work on this store?
     allowed: frozenset[str] = frozenset()  # acts that may be asked for now
     acts: tuple[ActLine, ...] = ()  # newest first
+    waves: tuple[WaveLine, ...] = ()  # in their order; none: all may begin at once
+    halts: tuple[HaltLine, ...] = ()  # those that stand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
