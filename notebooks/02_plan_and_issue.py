@@ -40,7 +40,9 @@ grid
 # `ScheduleOSUpdate`; every other selected device is counted with its reason, and each number is a link that shows its
 # devices in the grid. All parts add up to the selection.
 #
-# For most fleets: the recommended actions (download first, then install), a window outside working hours, a week.
+# For most fleets: the recommended actions (download first, then install), a window outside working hours, a week. A target
+# can be a rule, too: `latest-minor` gives each device the newest release within its major version. To leave that needs a
+# yes of its own, *may leave it*: there is no way back.
 
 # %%
 builder = kit.plan_builder(grid, targets=["26.6.1", "26.6.2", "18.7.2"])
@@ -62,4 +64,4 @@ confirm
 # Once it has begun, the state column of the grid above is live, and the rollout goes on without this notebook. Watch it in
 # [03_monitor](03_monitor.ipynb), where it can be paused and halted, too.
 #
-# A plan can also come from a criterion, without the grid: `kit.confirm(kit.plan(kit.select(where=…), target="26.6.1"))`.
+# A plan can also come from a criterion, without the grid: `kit.confirm(kit.plan(kit.select(where=…), target="26.6.1", allow_major=True))`.

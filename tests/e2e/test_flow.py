@@ -116,6 +116,7 @@ def _issue(notebook: Notebook) -> None:
     plan, confirm = notebook.page.locator(".osk-plan"), notebook.page.locator(".osk-confirm")
     target = plan.get_by_label("Target version")
     target.fill("26.6.1")
+    plan.get_by_label("Major version").select_option("yes")
     expect(plan.locator(".figure")).to_contain_text("by command")
     issue = confirm.get_by_role("button", name=re.compile("^Issue to [0-9]+ devices"))
     expect(issue).to_be_disabled()

@@ -17,7 +17,7 @@ from osupdate_kit.rollout.targets import Target
 from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.widgets import Draft, PlanBuilder
 from osupdate_kit.views.widgets.fields import Fields, choices, first_fields, hazards, read
-from osupdate_kit.views.widgets.plan_builder import forget
+from osupdate_kit.views.widgets.plan_builder import RULES, forget
 from tests.views.scene import click
 
 NOW = int(datetime(2026, 11, 23, 9, 0, tzinfo=UTC).timestamp()) * 1_000_000
@@ -275,7 +275,7 @@ def test_the_form_offers_what_the_selection_has(office: Office) -> None:
     first = by_name["iPadOS"]["choices"][0]
     assert (first["value"], first["best"], first["unknown_to"]) == ("DownloadOnly+InstallASAP", True, 1)  # OS 27
     assert "passcode" in first["noticed"]
-    assert builder.form["targets"] == ["18.7.2", "18.7.1"]
+    assert builder.form["targets"] == ["18.7.2", "18.7.1", *RULES]
 
 
 def test_a_window_in_the_plan_bars_who_names_no_zone(office: Office) -> None:
@@ -307,6 +307,36 @@ def test_waves_windows_and_weekdays_become_a_plan() -> None:
     assert plan.download_window == Window(opens=time(8), closes=time(18), days=week)
     assert plan.limits.failure_share == 0.15
     assert RolloutPlan.from_yaml(plan.to_yaml()) == plan
+
+
+@pytest.mark.parametrize(
+    ("words", "label"),
+    [("latest-minor +7d", "latest minor, 7 days after release"), ("15=15.7.2, 18=18.7.2", "15 to 15.7.2, 18 to 18.7.2"),
+     (">=18.6 latest-minor", "latest minor, of those below 18.6"), (">=18.6 18.7.2", "18.7.2, of those below 18.6")],
+)  # fmt: skip
+def test_the_target_field_takes_rules_as_the_command_does(words: str, label: str) -> None:
+    plan = read(typed(target=words), now=NOW, author="ann").plan
+    assert plan is not None
+    assert (plan.target_label, plan.name.startswith(label)) == (label, True)
+
+
+@pytest.mark.parametrize("words", ["latest", "latest-patch", "15=", "x=15.7", "+7d", ">=new", "latest-minor 18.7"])
+def test_a_rule_that_cannot_be_read_is_said_beside_the_target(words: str) -> None:
+    reading = read(typed(target=words), now=NOW, author="ann")
+    assert reading.plan is None
+    assert set(reading.errors) == {"target"}
+
+
+def test_another_major_version_needs_a_yes_of_its_own(office: Office) -> None:
+    builder = PlanBuilder(FLEET, office, targets=["26.1"])
+    try:
+        assert builder.wait()
+        assert {row["part"]: row["devices"] for row in builder.preview["barred"]}[Barrier.MAJOR_JUMP] == 12
+        builder.set(allow_major="yes")
+        assert builder.wait()
+        assert builder.preview["by_command"] == 12
+    finally:
+        builder.close()
 
 
 def test_a_form_without_waves_is_one_wave_that_nothing_halts() -> None:

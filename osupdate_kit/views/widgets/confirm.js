@@ -59,6 +59,8 @@ function render({ model, el: host }) {
         view.stale ? note("attention", el("b", {}, `${count(view.stale)} ${view.stale === 1 ? "inventory is" : "inventories are"} older than ${view.stale_days} days`),
           "; free space and version may have changed. ",
           el("button", { class: "link", "data-key": "stale", onclick: () => send({ kind: "show", which: "stale" }) }, "Show them")) : null,
+        view.no_way_back ? note("attention", view.no_way_back,
+          view.leaving ? [" ", el("b", {}, `${devices(view.leaving)} leave${view.leaving === 1 ? "s" : ""} the major version.`)] : "") : null,
         view.unmatched ? note("attention", `${count(view.unmatched)} names of the list match no device.`) : null,
         view.forced ? note("lost", el("b", {}, `${devices(view.forced)} restart by force.`), " Unsaved work is lost. This can’t be taken back once a device has it.") : null),
     );

@@ -20,9 +20,10 @@ from osupdate_kit.errors import OSUpdateKitError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.terms import InstallAction, Platform
 from osupdate_kit.rollout.journey import Instrument
+from osupdate_kit.rollout.preflight import NO_WAY_BACK
 from osupdate_kit.views.status import moment
 from osupdate_kit.views.text import clean
-from osupdate_kit.views.widgets.drafts import Draft, action_words, noticed, platform_name, verdicts
+from osupdate_kit.views.widgets.drafts import Draft, action_words, installs, leaving, noticed, platform_name, verdicts
 from osupdate_kit.views.widgets.look import script, stylesheet
 from osupdate_kit.views.widgets.thread import OneThread
 
@@ -265,7 +266,9 @@ class Confirm(anywidget.AnyWidget):
         self._count, self._forced = parts.by_command, sum(line.devices for line in found if line.forced)
         self.view = {
             "name": clean(draft.plan.name) if draft else "",
-            "target": str(draft.plan.target) if draft else "",
+            "target": draft.plan.target_label if draft else "",
+            "no_way_back": NO_WAY_BACK if draft and self._count and installs(draft) else "",
+            "leaving": leaving(draft) if draft else 0,
             "deadline": moment(draft.plan.deadline_at) if draft else "",
             "tries": draft.plan.tries if draft else 0,
             "selected": parts.selected,

@@ -12,9 +12,16 @@ from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.eligibility import WORDS, Barrier
 from osupdate_kit.rollout.journey import Instrument, Member
 from osupdate_kit.rollout.plan import RolloutPlan
+from osupdate_kit.rollout.preflight import Count
 
 UNKNOWN = frozenset(
-    {Barrier.PLATFORM_UNKNOWN, Barrier.VERSION_UNKNOWN, Barrier.SUPERVISION_UNKNOWN, Barrier.TIME_ZONE_UNKNOWN}
+    {
+        Barrier.PLATFORM_UNKNOWN,
+        Barrier.VERSION_UNKNOWN,
+        Barrier.SUPERVISION_UNKNOWN,
+        Barrier.TIME_ZONE_UNKNOWN,
+        Barrier.MODEL_UNKNOWN,
+    }
 )  # facts that nobody has told yet: never taken for a yes
 
 
@@ -30,6 +37,14 @@ class Draft(Protocol):
     @property
     def unmatched(self) -> Sequence[str]:
         """Wanted names that no device has."""
+
+    @property
+    def findings(self) -> Sequence[Count]:
+        """What preflight found on those that take the plan."""
+
+    @property
+    def targets(self) -> Mapping[str, int]:
+        """Devices that take the plan, by what its rule comes to for them."""
 
     @property
     def held(self) -> int:
@@ -86,6 +101,18 @@ def waves_of(draft: Draft) -> list[tuple[str, str, int]]:
         return []
     sizes = Counter(member.wave for member in draft.members)
     return [(wave.name, str(wave.opens), sizes[wave.name]) for wave in draft.plan.waves]
+
+
+def leaving(draft: Draft) -> int:
+    """How many devices that take the plan leave their major version by it."""
+    taking = Counter((m.target, m.os_version) for m in draft.members if not m.barrier and m.os_version)
+    pairs = ((draft.plan.target_of(text).version, OSVersion.parse(now), n) for (text, now), n in taking.items())
+    return sum(devices for version, now, devices in pairs if version and version.major > now.major)
+
+
+def installs(draft: Draft) -> bool:
+    """May any device that takes the plan install?"""
+    return any(draft.plan.steps(platform).install for platform in versions_of(draft.members))
 
 
 def versions_of(members: Sequence[Member]) -> dict[Platform, Counter[OSVersion]]:

@@ -18,7 +18,7 @@ from osupdate_kit.protocol.terms import InstallAction, Platform, Priority, Reque
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan
 from osupdate_kit.rollout.policy import DAY
-from osupdate_kit.rollout.targets import Target
+from osupdate_kit.rollout.targets import Goal, Target, aim_of
 from osupdate_kit.rollout.waves import Limits, Opening, Wave, Who
 from osupdate_kit.rollout.windows import Window, window_of, zone_of
 
@@ -31,8 +31,9 @@ class Fields:
     """The form's texts as typed. `actions` by platform, such as DownloadOnly+InstallASAP; `deadline` is UTC."""
 
     name: str = ""
-    target: str = ""
+    target: str = ""  # a version, or a rule as `targets.aim_of` reads it
     build: str = ""
+    allow_major: str = ""  # "yes": devices may leave their major version
     actions: Mapping[str, str] = field(default_factory=dict)
     max_user_deferrals: str = ""
     priority: str = ""
@@ -73,6 +74,9 @@ class Hazard(NamedTuple):
     grave: bool = False
 
 
+_NO_AIM: tuple[Target, Goal | None] = (Target(), None)
+
+
 def read(fields: Fields, *, now: int, author: str, where: str = "") -> Reading:
     """Read every field, so that all mistakes show at once."""
     errors: dict[str, str] = {}
@@ -84,7 +88,7 @@ def read(fields: Fields, *, now: int, author: str, where: str = "") -> Reading:
             errors[name] = str(error)
             return otherwise
 
-    version = part("target", _version, None)
+    target, goal = part("target", lambda text: _aim(text, fields.build.strip()), _NO_AIM)
     deadline_at = part("deadline", lambda text: _deadline(text, now), now + DAY)
     days = part("days", _days, _EVERY_DAY)
     window = Window(opens=part("opens", _hour, time()), closes=part("closes", _hour, time()), days=days)
@@ -106,13 +110,15 @@ def read(fields: Fields, *, now: int, author: str, where: str = "") -> Reading:
             errors.setdefault(closes, "A window has two ends. Give both hours, or none.")
     if errors:
         return Reading(None, errors)
-    name = fields.name.strip() or f"{fields.target.strip()} by {fields.deadline.strip().replace('T', ' ')} UTC"
+    name = fields.name.strip() or f"{goal or fields.target.strip()} by {fields.deadline.strip().replace('T', ' ')} UTC"
     try:
         plan = RolloutPlan(
             name=name,
             author=author,
             created_at=now,
-            target=Target(version=version, build=fields.build.strip()),
+            target=target,
+            goal=goal,
+            allow_major=fields.allow_major == "yes",
             deadline_at=deadline_at,
             where=where,
             window=window,
@@ -249,10 +255,10 @@ def _deprecated(platform: Platform, version: OSVersion) -> bool:
 # --- single fields ----------------------------------------------------------------------------------------------------
 
 
-def _version(text: str) -> OSVersion | None:
+def _aim(text: str, build: str) -> tuple[Target, Goal | None]:
     if not text:
-        raise PlanError("No target yet.", remedy="Give the version to reach, such as 18.7.2.")
-    return OSVersion.parse(text)
+        raise PlanError("No target yet.", remedy="Give the version to reach, such as 18.7.2, or latest-minor.")
+    return aim_of(text, build=build)
 
 
 def _deadline(text: str, now: int) -> int:

@@ -48,7 +48,12 @@ function render({ model, el: host }) {
   const actions = el("div", { class: "actions", role: "group", "aria-label": "Install action by platform" });
   const whole = el("p", { class: "error", role: "alert" });
   const preview = el("div", { class: "preview" });
-  const target = text("target", { placeholder: "18.7.2", inputMode: "decimal" });
+  const target = text("target", { placeholder: "18.7.2" });
+  const major = el(
+    "select",
+    { onchange: () => type({ allow_major: major.value }) },
+    [["", "stay within it"], ["yes", "may leave it; no way back"]].map(([value, words]) => el("option", { value }, words)),
+  );
   const zone = text("time_zone", { placeholder: "Europe/Berlin" });
   target.setAttribute("list", `t${lists}`);
   zone.setAttribute("list", `z${lists}`);
@@ -66,7 +71,13 @@ function render({ model, el: host }) {
         el(
           "div",
           { class: "form" },
-          el("div", { class: "pair" }, field("target", "Target version", target), field("build", "Build, if it matters", text("build", { placeholder: "22H124" }))),
+          el(
+            "div",
+            { class: "trio" },
+            field("target", "Target version", target, "or a rule: latest-minor, latest-major, +7d, 15=15.7.2, >=18.6"),
+            field("allow_major", "Major version", major, "devices and the target"),
+            field("build", "Build, if it matters", text("build", { placeholder: "22H124" })),
+          ),
           actions,
           el(
             "div",
@@ -207,7 +218,12 @@ function render({ model, el: host }) {
             el("ul", { class: "parts" }, (shown.unknown ?? []).map((row) => part(row.part, "attention", row.devices, row.words, row.remedy))),
             el("p", { class: "sum" }, el("b", {}, count(shown.selected)), " selected = ", el("b", {}, count(shown.by_command)), " by command + ",
               el("b", {}, count(shown.by_declaration)), " by declaration + ", el("b", {}, count(barred)), " barred + ", el("b", {}, count(unknown)), " unknown"),
+            shown.targets?.length
+              ? el("p", { class: "sum" }, "The rule comes to ", shown.targets.map(([target, number], at) => [at ? ", " : "", el("b", {}, name(target)), ` for ${count(number)}`]), ".")
+              : null,
             el("ul", { class: "notes" },
+              (shown.findings ?? []).map((row) =>
+                note(row.kind === "blocking" ? "lost" : "attention", el("b", {}, `${devices(row.devices)}, ${row.kind}: `), `${row.words}. ${row.remedy}`)),
               (shown.hazards ?? []).map((hazard) => note(hazard.grave ? "lost" : "attention", hazard.text)),
               shown.held ? note("attention", `${devices(shown.held)} on the hold list: they wait until released.`) : null,
               shown.unmatched ? note("attention", `${count(shown.unmatched)} names of the list match no device: `,

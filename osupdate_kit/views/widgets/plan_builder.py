@@ -17,6 +17,7 @@ from osupdate_kit.errors import OSUpdateKitError
 from osupdate_kit.fleet.selection import Selection
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.rollout.plan import RolloutPlan
+from osupdate_kit.rollout.preflight import Finding
 from osupdate_kit.views.text import clean
 from osupdate_kit.views.widgets.drafts import (
     Draft,
@@ -45,6 +46,8 @@ from osupdate_kit.views.widgets.look import script, stylesheet
 from osupdate_kit.views.widgets.thread import OneThread
 
 log = logging.getLogger(__name__)
+
+RULES = ("latest-minor", "latest-minor +7d", "latest-major")  # suggested besides the versions
 
 
 class Previewer(Protocol):
@@ -180,7 +183,7 @@ class PlanBuilder(anywidget.AnyWidget):
     def _form(self) -> dict[str, Any]:
         return {
             "selected": len(self._selection),
-            "targets": list(self._targets),
+            "targets": [*self._targets, *RULES],
             "waves": [{"value": value, "words": words} for value, (words, _) in WAVES.items()],
             "zones": sorted(zoneinfo.available_timezones()),
             "platforms": [
@@ -221,6 +224,12 @@ def _shown(draft: Draft, parts: Verdicts, plan: RolloutPlan) -> dict[str, Any]:
         ],
         "held": draft.held,
         "hazards": [hazard._asdict() for hazard in hazards(plan, versions_of(draft.members))],
+        "findings": [
+            {"kind": one.kind.value, "devices": one.devices, "words": one.words, "remedy": one.remedy}
+            for one in draft.findings
+            if one.finding is not Finding.DEPRECATED  # a hazard of the plan, said above
+        ],
+        "targets": [[target, devices] for target, devices in draft.targets.items()] if plan.goal else [],
         "name": plan.name,
     }
 
