@@ -132,7 +132,7 @@ class Gatekeeper:
             running = [r for r in tx.rollouts() if r.status is RolloutStatus.RUNNING and now < r.deadline_at]
             mine = [rollout for rollout in running if self._concerns(tx, rollout)]
             news = self._read(tx, mine, now)
-        due = [rollout for rollout in mine if self._standing[rollout.id].due(now)]
+            due = [r for r in mine if self._standing[r.id].due(now) or tx.is_asked(r.id)]
         for rollout in due:
             with self._ledger.write() as tx:
                 self._look(tx, rollout, self._standing[rollout.id], now)

@@ -4,7 +4,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, literal_column, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.rollout.state import ENDS
@@ -95,6 +107,16 @@ _WAVE_SAVE = Statement(
     update(waves)
     .values({name: bindparam(name) for name in ("opened_at", "who", "pace", "changed_at", "waits_for")})
     .where(waves.c.rollout == bindparam("of_rollout"), waves.c.name == bindparam("of_name"))
+)
+_ASKED_TO_OPEN = Statement(
+    select(waves.c.rollout).where(
+        waves.c.rollout == bindparam("of_rollout"), waves.c.opened_at == ZERO, waves.c.who != EMPTY
+    )
+)
+_JUST_LIFTED = Statement(
+    select(halts.c.rollout).where(
+        halts.c.rollout == bindparam("of_rollout"), halts.c.lifted_at > ZERO, halts.c.forgiven == EMPTY
+    )
 )
 _LAST_HALT = last_id(halts.c.id)
 _HALT_ADD = Statement(insert(halts))
@@ -235,6 +257,10 @@ class Gates(Session):
             StoredWave(name=name, opened_at=opened, who=who, pace=pace, changed_at=changed, waits_for=words)
             for _, name, _, opened, who, pace, changed, words in self._rows(_WAVES, rollout)
         ]
+
+    def is_asked(self, rollout: int) -> bool:
+        """Has a person opened a wave, or lifted a halt, that nobody has looked at since?"""
+        return any(self._row(asked, rollout) is not None for asked in (_ASKED_TO_OPEN, _JUST_LIFTED))
 
     def save_wave(self, rollout: int, wave: StoredWave) -> None:
         values = (wave.opened_at, wave.who, wave.pace, wave.changed_at, wave.waits_for)

@@ -168,7 +168,7 @@ waves = [
 ]
 limits = {"failures": 1}
 rollout = kit.start(kit.plan(world.selection(), target=PADS, waves=waves, limits=limits, allow_major=True, tries=1))
-world.run(0.1)
+world.turn()
 monitor = rollout.monitor()
 monitor
 """
