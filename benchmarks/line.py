@@ -27,6 +27,8 @@ def main() -> int:
     for field in fields(played):
         value = getattr(played, field.name)
         print(f"{field.name}: {len(value) if isinstance(value, list) else value}")
+        for wrong in value[:3] if isinstance(value, list) else ():
+            print(wrong)
     print(f"{chosen.devices:,} devices, {time.perf_counter() - started:.0f} s")
     wrong = (played.false_done, played.not_known, played.second_installs, played.missing, played.out_of_turn)
     return 1 if any(wrong) or played.differences else 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from osupdate_kit.lab.fleet import make_fleet, makeup
 from osupdate_kit.lab.specs import DeviceSpec
-from osupdate_kit.lab.truth import What
+from osupdate_kit.lab.truth import SecondInstall, What
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.policy import DAY, HOUR
@@ -42,7 +42,7 @@ class Played:
     lost: int  # calls of the webhook that the network swallowed
     false_done: list[str]
     not_known: list[str]  # devices that have had the target for a day, and woke since, and are not shown as done
-    second_installs: list[object]
+    second_installs: list[str]  # each with the device's whole story, by the fleet's log and by the kit's events
     missing: list[str]  # acknowledged answers that no event tells of
     out_of_turn: list[str]  # devices that were sent a step before their wave was open
     differences: list[object]  # what replaying all events finds
@@ -93,11 +93,20 @@ def _judged(here: Site, number: int, kills: int) -> Played:
         lost=here.recorder.lost,
         false_done=[d["udid"] for d in status["devices"] if d["state"] == "done" and not _has(here, d["udid"])],
         not_known=[d["udid"] for d in status["devices"] if d["state"] not in ("done", "barred") and _told(here, d)],
-        second_installs=list(here.truth.second_installs(own=here.our_uuids())),
+        second_installs=[_both_sides(here, one) for one in here.truth.second_installs(own=here.our_uuids())],
         missing=here.missing_events(acknowledged),
         out_of_turn=[d["udid"] for d in status["devices"] if d["commands_sent"] and not opened[d["wave"]]],
         differences=here.json("store", "verify"),
     )
+
+
+def _both_sides(here: Site, one: SecondInstall) -> str:
+    lines = [f"{one}", *(f"  {e.at} {e.what} {e.command_uuid} {e.detail}" for e in here.truth.of(one.udid))]
+    with here.ledger.read() as tx:
+        key = next(device.key for device in tx.all_devices() if device.udid == one.udid)
+        events = tx.events_of([key]).get(key, [])
+    lines += [f"  {e.at} {e.kind} {e.command_uuid} {dict(e.evidence)} recorded {e.recorded_at}" for e in events]
+    return "\n".join(lines)
 
 
 def _has(here: Site, udid: str) -> bool:
