@@ -56,7 +56,8 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         failed, begun = self.figures.failed, self.figures.begun
-        what = "are silent" if self.silent else "have failed"
+        one = failed == 1
+        what = ("is silent" if one else "are silent") if self.silent else "has failed" if one else "have failed"
         return f"{failed:,} of the {begun:,} devices that began {what} ({self.share:.0%}): {self.part}"
 
 

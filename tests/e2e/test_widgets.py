@@ -179,7 +179,7 @@ def test_a_waiting_wave_is_opened_and_a_halt_lifted(open_notebook: OpenNotebook)
     monitor, keyboard = widget(notebook, "monitor"), notebook.page.keyboard
     lanes = monitor.locator(".lane")
     expect(lanes).to_have_count(4)  # the barred ones are in none
-    expect(lanes.nth(1)).to_contain_text("waits for a person to open it")
+    expect(lanes.nth(1)).to_contain_text("waits: a person to open it")
     monitor.get_by_role("button", name="Open…").first.press("Enter")
     sure = monitor.get_by_role("group", name="Are you sure?")
     expect(sure).to_contain_text("Wave pilot begins at once")
@@ -190,7 +190,7 @@ def test_a_waiting_wave_is_opened_and_a_halt_lifted(open_notebook: OpenNotebook)
 
     notebook.run("world.run(4)")
     expect(monitor.locator(".pill")).to_have_text("Halted")
-    halt = monitor.locator(".note", has_text="have failed").first
+    halt = monitor.locator(".note", has_text="Halted:").first
     expect(halt).to_contain_text("all devices")
     halt.get_by_role("button", name="Lift…").press("Enter")
     expect(sure).to_contain_text("is judged by what happens from now on")

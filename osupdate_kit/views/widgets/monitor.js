@@ -169,7 +169,7 @@ function render({ model, el: host }) {
     const { rows = [], halts = [] } = model.get("waves");
     waves.hidden = !rows.length && !halts.length;
     const own = (row, what, detail) => button(`${what} ${detail}`, row.ask.label, () => open({ what, detail, ...row.ask, own: true, key: `${what} ${detail}` }));
-    swap(waves, halts.map((halt) => note("lost", el("b", {}, "Halted: "), halt.reason, el("small", {}, `since ${halt.since}`), own(halt, "lift", String(halt.number)))),
+    swap(waves, halts.map((halt) => note("lost", el("b", {}, "Halted: "), halt.reason, el("small", {}, ` since ${halt.since} `), own(halt, "lift", String(halt.number)))),
       rows.length ? title("Waves") : null, rows.map((row) => {
       const whole = Object.values(row.states).reduce((sum, number) => sum + number, 0);
       return el("div", { class: "lane" }, el("button", { class: "link who", "data-key": `wave ${row.wave}`, onclick: () => show("wave", row.wave, `Wave ${row.wave}`) }, name(row.wave)),

@@ -256,7 +256,7 @@ def _wave(name: str, wave: WaveLine | None, states: Mapping[str, int]) -> Sectio
         return row | {"standing": f"open since {moment(wave.opened_at)}, by {clean(wave.by)}{pace}"}
     question = f"Wave {clean(name)} begins at once, whatever it waits for: {devices(sum(states.values()))}."
     ask = Ask("Open…", question, f"Open {clean(name)}")
-    return row | {"standing": f"waits for {clean(wave.waits_for) or 'the service'}", "ask": ask._asdict()}
+    return row | {"standing": f"waits: {clean(wave.waits_for) or 'for the service'}", "ask": ask._asdict()}
 
 
 def _lift(halt: HaltLine) -> Section:
