@@ -17,14 +17,17 @@ _REST, _NONE = "older", "not reported"
 def adoption(frame: pd.DataFrame, subject: Subject) -> Chart:
     """Shares by reported version: the target strongest at the floor, newer above it, then older as they pale.
 
-    frame: `at`, `os_version` ("" = never reported), `devices`.
+    frame: `at`, `os_version` ("" = never reported), `devices`; with `there` (each device has a target of its own, and
+    reports it or newer) the strongest are all those.
     """
     what = f"Devices by the version they report; plan “{subject.plan}”, target {subject.target}"
     kind = {"name": "adoption", "subtitle": what}
     if not subject.selected:
         return nothing(subject, **kind, title="No device was selected", words="Widen the selection of the plan.")
-    wide = frame.pivot(index="at", columns="os_version", values="devices")
-    bands = _bands(wide, subject)
+    own = "there" in frame
+    summed = frame.groupby(["at", "os_version"], as_index=False)["devices"].sum() if own else frame
+    wide = summed.pivot(index="at", columns="os_version", values="devices")
+    bands = _own_bands(frame) if own else _bands(wide, subject)
     total = subject.selected
     there = {name: values for (name, which), values in bands.items() if which in ("target", "newer")}
     safe = pd.DataFrame(there, index=wide.index).sum(axis=1)
@@ -59,14 +62,16 @@ def adoption(frame: pd.DataFrame, subject: Subject) -> Chart:
 
     table = wide.rename(columns=lambda version: name(str(version)) or _NONE).reset_index()
     return chart(
-        subject, **kind, title=_finding(safe, subject), note=note, draw=draw,
+        subject, **kind, title=_finding(safe, subject, own=own), note=note, draw=draw,
         table=table.rename(columns={"at": "At (UTC)"}), height=420,
     )  # fmt: skip
 
 
-def _finding(safe: "pd.Series[int]", subject: Subject) -> str:
+def _finding(safe: "pd.Series[int]", subject: Subject, *, own: bool) -> str:
     first, last = int(safe.iloc[0]), int(safe.iloc[-1])
     total, target = subject.selected, subject.target
+    if own:
+        target = "its own target" if total == 1 or not last else "their own target"
     if total == 1:
         return f"The one device {'reports' if last else 'does not report'} {target} or newer"
     if last == total:
@@ -92,6 +97,23 @@ def _bands(wide: pd.DataFrame, subject: Subject) -> "dict[tuple[str, str], pd.Se
         bands[_REST, "older"] = wide[older[_OLDER:]].sum(axis=1)
     if "" in wide and wide[""].any():
         bands[_NONE, "none"] = wide[""]
+    return bands
+
+
+def _own_bands(frame: pd.DataFrame) -> "dict[tuple[str, str], pd.Series[int]]":
+    """The same where each device has a target of its own: those that reached it, then the others."""
+    there = frame[frame["there"]].pivot(index="at", columns="os_version", values="devices")
+    older = frame[~frame["there"]].pivot(index="at", columns="os_version", values="devices")
+    bands = {
+        (f"{name(version)} its target or newer", "target"): there[version]
+        for version in sorted((one for one in there if there[one].any()), key=_order)
+    }
+    known = sorted((one for one in older if one and older[one].any()), key=_order, reverse=True)
+    bands |= {(name(version), "older"): older[version] for version in known[:_OLDER]}
+    if known[_OLDER:]:
+        bands[_REST, "older"] = older[known[_OLDER:]].sum(axis=1)
+    if "" in older and older[""].any():
+        bands[_NONE, "none"] = older[""]
     return bands
 
 
