@@ -39,10 +39,9 @@ class Steps:
         inner = range(self.first - self.first % self.width + self.width, self.last, self.width)
         return [self.first, *inner, *([self.last] if self.last > self.first else [])]
 
-    def of(self, at: ibis.Value) -> ibis.Value:
+    def of(self, at: ibis.Value, engine: str) -> ibis.Value:
         """The number of the first of the instants that is not before `at`; more than there are if all are."""
-        passed = at - (self.first - self.first % self.width)
-        return (at <= self.first).ifelse(0, ceiling(passed, self.width))
+        return ceiling(ibis.greatest(at, self.first), self.first - self.first % self.width, self.width, engine)
 
     def stock(self, changes: pd.DataFrame, by: str) -> pd.DataFrame:
         """Running sums as `at`, `by`, `devices`, every instant with every value. changes: `step`, `by`, `change`.
@@ -64,7 +63,7 @@ def progress(scope: Scope, *, steps: int = 200) -> pd.DataFrame:
     devices sum up to the selected ones; AnalysisError if they do not.
     """
     grid = Steps.between(scope.subject.started_at, scope.subject.as_of, steps)
-    changes = scope.changes().group_by(step=grid.of(_["at"]), state=_.state).agg(change=_.change.sum())
+    changes = scope.changes().group_by(step=grid.of(_["at"], scope.engine), state=_.state).agg(change=_.change.sum())
     frame = grid.stock(changes.to_pandas(), "state")
     for total in set(frame.groupby("at")["devices"].sum()) or {0}:
         scope.check(int(total), "States over time")

@@ -99,6 +99,11 @@ class Scope:
         """Is it the newest of all? Only then is the journey, which is overwritten, the right answer."""
         return self.subject.as_of == self.now and not self.known_at
 
+    @property
+    def engine(self) -> str:
+        """What computes: `sqlite`, `postgres`, `duckdb`."""
+        return str(self.tables["journey"].get_backend().name)
+
     def only_now(self, what: str) -> None:
         """Raise AnalysisError unless this is the newest of all."""
         if not self.is_now:

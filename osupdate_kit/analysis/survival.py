@@ -30,7 +30,7 @@ def time_to_update(scope: Scope, *, by: str = "wave") -> pd.DataFrame:
     if by not in GROUPS:
         raise AnalysisError(f"Time to update cannot be split by {by}.", remedy=f"One of: {', '.join(GROUPS)}.")
     start, last = scope.subject.started_at, -(-(scope.subject.as_of - scope.subject.started_at) // HOUR)
-    counts = tally(proven(scope, by).select(group=_[by], hour=ceiling(_["at"] - start, HOUR)))
+    counts = tally(proven(scope, by).select(group=_[by], hour=ceiling(_["at"], start, HOUR, scope.engine)))
     counts["hour"] = counts["hour"].clip(0, last)  # a server's clock may be ahead of ours, or behind
     curves = [_curve(group, part, last) for group, part in counts.groupby("group")]
     columns = ["group", "hours", "at_risk", "done", "share", "low", "high"]
