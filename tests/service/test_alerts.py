@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -455,6 +457,54 @@ def test_a_service_tells_touches_its_file_and_calls_its_address(tmp_path: Path, 
             pass
         again.close()
         assert sink.titles == ["Halted"]
+
+
+@contextmanager
+def serving(folder: Path, said: list[bytes]) -> Iterator[None]:
+    """The command as it runs on a server, killed at the end; what it said goes into `said`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "osupdate_kit.cli", "serve"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        said.append(process.communicate()[0])
+
+
+def all_told(ledger: Ledger) -> None:
+    """Wait until every alert has been told, for half a minute at most."""
+    pause = Event()
+    for _ in range(300):
+        with ledger.read() as tx:
+            if all(one.sent_at for one in tx.open_alerts()) and tx.open_alerts():
+                return
+        pause.wait(0.1)
+    raise AssertionError("it was not told")
+
+
+def test_a_killed_service_tells_later_what_it_could_not_tell_and_nothing_twice(tmp_path: Path, sink: Sink) -> None:
+    (tmp_path / "api.key").touch(mode=0o600)
+    (tmp_path / "api.key").write_text("key")
+    server = '[servers.mdm]\nurl = "http://127.0.0.1:9"\nkey_file = "api.key"\n[receiver]\nport = 0\n'
+    kit, said = Kit.open(settings(tmp_path, sink.address, more=server)), list[bytes]()
+    halt(kit.ledger, rollout(kit.ledger))
+    sink.status = 500
+    with serving(tmp_path, said):
+        assert sink.came.wait(30)
+    sink.status = 200
+    with serving(tmp_path, said):
+        all_told(kit.ledger)
+    with kit.ledger.write() as tx:
+        tx.begin_alert(Alert(AlertKind.REPORT, "rollout 1", "It could not be written."), at=kit.clock.now())
+    with serving(tmp_path, said):
+        all_told(kit.ledger)
+    kit.close()
+    assert sink.titles == ["Halted", "A report was not written"]
+    assert TOKEN.encode() not in b"".join(said)
 
 
 # --- the dead-man's switch ---
