@@ -41,7 +41,8 @@ class Steps:
 
     def of(self, at: ibis.Value, engine: str) -> ibis.Value:
         """The number of the first of the instants that is not before `at`; more than there are if all are."""
-        return ceiling(ibis.greatest(at, self.first), self.first - self.first % self.width, self.width, engine)
+        whole = self.first - self.first % self.width
+        return (at <= self.first).ifelse(0, ceiling(at, whole, self.width, engine))
 
     def stock(self, changes: pd.DataFrame, by: str) -> pd.DataFrame:
         """Running sums as `at`, `by`, `devices`, every instant with every value. changes: `step`, `by`, `change`.
