@@ -26,6 +26,7 @@ from osupdate_kit.lab.fleet import makeup
 from osupdate_kit.protocol.causes import CAUSES, SIGNALS, Retry
 from osupdate_kit.rehearsal import live_lab
 from osupdate_kit.rollout.eligibility import WORDS
+from osupdate_kit.rollout.preflight import FINDINGS
 from osupdate_kit.settings import CONFIG_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,6 +108,14 @@ def signals() -> str:
     return _table(("Said by", "Word or code", "Cause"), *rows)
 
 
+def findings() -> str:
+    rows = [
+        (f"`{finding.value}`", kind.value, _cell(words), _cell(remedy))
+        for finding, (kind, words, remedy) in FINDINGS.items()
+    ]
+    return _table(("Finding", "Kind", "What it says", "What to do"), *rows)
+
+
 def barriers() -> str:
     rows = [(f"`{barrier.value}`", _cell(words), _cell(remedy)) for barrier, (words, remedy) in WORDS.items()]
     return _table(("Barrier", "Why the device is left out", "What to do"), *rows)
@@ -161,6 +170,7 @@ def _shown(output: Any, widgets: Mapping[str, Any]) -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "barriers": barriers,
+    "findings": findings,
     "causes": causes,
     "commands": commands,
     "signals": signals,

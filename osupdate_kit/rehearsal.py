@@ -151,6 +151,7 @@ def _write_settings(folder: Path, store_url: str, url: str, speed: float) -> Pat
         "# Written anew at each start of the lab.",
         f'store_url = "{store_url}"',
         f'[servers.{SERVER}]\nkind = "nanomdm"\nurl = "{url}"\nkey_file = "api.key"\nwebhook_key_file = "webhook.key"',
+        '[feeds]\nfolder = "feeds"  # empty: the sample that is shipped',
         f"[clock]\nstart = {datetime.fromtimestamp(BEGINS_AT // SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}\nspeed = {speed}",
     )
     path = folder / "osupdate-kit.toml"

@@ -21,9 +21,11 @@ from osupdate_kit.analysis.tables import TABLES
 from osupdate_kit.cli import app
 from osupdate_kit.lab.fleet import make_fleet, makeup
 from osupdate_kit.protocol.causes import SIGNALS, FailureClass
+from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.rehearsal import SERVER, Rehearsal, write_list
 from osupdate_kit.rollout.eligibility import Barrier
 from osupdate_kit.rollout.policy import DAY, Cadences
+from osupdate_kit.rollout.preflight import ROOMY_GB, SPACE_FACTOR, STALE_DAYS, Finding
 from osupdate_kit.rollout.state import ATTENTION, ENDS, State
 from osupdate_kit.servers.events import MAX_BYTES
 from osupdate_kit.service.census import PER_MINUTE
@@ -152,6 +154,7 @@ def test_what_is_read_from_the_code_is_there(site: Path) -> None:
     for source, word, failure in SIGNALS:
         cells = "".join(f"<td><code>{cell}</code></td>\n" for cell in (source, word, failure.value))
         assert cells in page("causes"), (source, word)
+    assert not [finding for finding in Finding if f"<code>{finding.value}</code>" not in page("targets")]
     assert not [barrier for barrier in Barrier if f"<code>{barrier.value}</code>" not in page("states")]
     assert not [words for words in every_command() if f'id="{"-".join(words)}"' not in page("commands")]
 
@@ -229,7 +232,7 @@ def keys(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, Any]]:
 
 def test_the_settings_are_those_that_there_are() -> None:
     told = {}
-    for heading in ("## At the top", "## Servers", "## Receiver", "## Alerts", "## Clock", "## Engine"):
+    for heading in ("## At the top", "## Servers", "## Receiver", "## Alerts", "## Feeds", "## Clock", "## Engine"):
         told |= {key.strip("`"): default.strip("`") for key, default, _ in rows(PAGES["settings.md"], heading)}
     known = dict(keys(Settings))
     assert set(told) == set(known)
@@ -328,6 +331,11 @@ def test_figures_that_are_named_are_those_of_the_code() -> None:
         assert words in PAGES[page], (page, words)
     assert f"for {patience.silent_after_hours:g} hours is *silent*" in PAGES["rollout.md"]
     assert f"for {patience.stalled_after_hours:g} hours is *stalled*" in PAGES["rollout.md"]
+    assert "older than a week" in PAGES["targets.md"]
+    assert STALE_DAYS == 7
+    assert "three times its size" in PAGES["targets.md"]
+    assert SPACE_FACTOR == 3
+    assert f"With {ROOMY_GB[Platform.IOS]} GB free (Macs: {ROOMY_GB[Platform.MACOS]} GB)" in PAGES["targets.md"]
     assert MAX_BYTES == 1 << 20
     assert "at most 1 MiB" in PAGES["trust.md"]
 
