@@ -43,6 +43,7 @@ class Played:
     false_done: list[str]
     not_known: list[str]  # devices that have had the target for a day, and woke since, and are not shown as done
     second_installs: list[str]  # each with the device's whole story, by the fleet's log and by the kit's events
+    denied: int  # those before which the device had answered an Error, and gone on all the same: no query shows it
     missing: list[str]  # acknowledged answers that no event tells of
     out_of_turn: list[str]  # devices that were sent a step before their wave was open
     differences: list[object]  # what replaying all events finds
@@ -86,6 +87,7 @@ def _judged(here: Site, number: int, kills: int) -> Played:
     status = here.json("rollout", "status", str(number))
     assert sum(status["states"].values()) == status["selected"] == len(status["devices"])  # I5
     opened = {wave["name"]: wave["opened_at"] for wave in status["waves"]}
+    second = list(here.truth.second_installs(own=here.our_uuids()))
     return Played(
         states=Counter(status["states"]),
         opened=opened,
@@ -93,11 +95,19 @@ def _judged(here: Site, number: int, kills: int) -> Played:
         lost=here.recorder.lost,
         false_done=[d["udid"] for d in status["devices"] if d["state"] == "done" and not _has(here, d["udid"])],
         not_known=[d["udid"] for d in status["devices"] if d["state"] not in ("done", "barred") and _told(here, d)],
-        second_installs=[_both_sides(here, one) for one in here.truth.second_installs(own=here.our_uuids())],
+        second_installs=[_both_sides(here, one) for one in second if not _denied(here, one)],
+        denied=sum(_denied(here, one) for one in second),
         missing=here.missing_events(acknowledged),
         out_of_turn=[d["udid"] for d in status["devices"] if d["commands_sent"] and not opened[d["wave"]]],
         differences=here.json("store", "verify"),
     )
+
+
+def _denied(here: Site, one: SecondInstall) -> bool:
+    """Did the device deny by an Error the step that it was carrying out? The model's own exception to I1."""
+    told = [e.detail for e in here.truth.of(one.udid, What.ANSWERED) if e.command_uuid == one.open_uuid]
+    habits = next(spec.behaviour for spec in here.specs if spec.udid == one.udid)
+    return habits.false_error and told == ["Error"]
 
 
 def _both_sides(here: Site, one: SecondInstall) -> str:
