@@ -17,9 +17,10 @@ from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan
 from osupdate_kit.rollout.policy import DAY
 from osupdate_kit.rollout.targets import Target
+from osupdate_kit.rollout.waves import Opening, Wave, Who
 from osupdate_kit.views.widgets import Confirm
 from osupdate_kit.views.widgets import Draft as AnyDraft
-from osupdate_kit.views.widgets.confirm import Stage, lines
+from osupdate_kit.views.widgets.confirm import Stage, lines, waves
 from tests.views.scene import MACS, click, eventually, scene
 
 NOW = int(datetime(2026, 11, 23, 9, 0, tzinfo=UTC).timestamp()) * 1_000_000
@@ -357,3 +358,14 @@ def test_the_kit_begins_what_was_confirmed_and_refuses_it_a_second_time(tmp_path
     eventually(lambda: again.stage is Stage.READ)
     assert f"rollout {widget.rollout}" in again.stand["error"]
     assert len(kit.rollouts()) == 1
+
+
+def test_waves_are_named_with_their_size_opening_and_pace() -> None:
+    plain = made(macs=1)
+    canary = Wave(name="canary", who=Who(percent=10), pace=2)
+    broad = Wave(name="broad", opens=Opening(done_share=0.9, soak_hours=24))
+    plan = replace(plain.plan, waves=(canary, broad))
+    assert waves(plain) == ()
+    first, second = waves(replace(plain, plan=plan))
+    assert first == "canary: 0 devices, at once, at most 2 devices under way at once"
+    assert second.endswith("when 90% of the wave before are done, 24 hours later")

@@ -52,6 +52,7 @@ function render({ model, el: host }) {
             view.forced ? [" + ", el("b", {}, count(view.forced)), " by command with force"] : null, " + ", el("b", {}, count(view.by_declaration)), " by declaration + ",
             el("b", {}, count(view.barred)), " barred", view.unknown ? [" + ", el("b", {}, count(view.unknown)), " not known well enough"] : "")
         : null,
+      view.waves?.length ? el("p", { class: "asof" }, "In waves: ", view.waves.map((wave, place) => [place ? " · " : "", wave])) : null,
       el("ul", { class: "notes" },
         view.hidden ? note("attention", el("b", {}, `${count(view.hidden)} selected ${view.hidden === 1 ? "device is" : "devices are"} hidden by the filter`),
           view.hidden_by ? [" “", name(view.hidden_by), "”"] : "", ". They will be updated, too. ",

@@ -23,6 +23,7 @@ from osupdate_kit.rollout.journey import Instrument
 from osupdate_kit.rollout.preflight import NO_WAY_BACK
 from osupdate_kit.views.status import moment
 from osupdate_kit.views.text import clean
+from osupdate_kit.views.text import devices as devices_words
 from osupdate_kit.views.widgets.drafts import Draft, action_words, installs, leaving, noticed, platform_name, verdicts
 from osupdate_kit.views.widgets.look import script, stylesheet
 from osupdate_kit.views.widgets.thread import OneThread
@@ -78,6 +79,19 @@ def lines(draft: Draft) -> tuple[Line, ...]:
                 forced=InstallAction.INSTALL_FORCE_RESTART in actions,
             )
         )
+    return tuple(found)
+
+
+def waves(draft: Draft) -> tuple[str, ...]:
+    """Whom each wave takes, when it opens, how many at once; nothing where all begin at once."""
+    plan = draft.plan
+    if not plan.admits:
+        return ()
+    sizes = Counter(member.wave for member in draft.members if member.instrument is Instrument.COMMAND)
+    found = []
+    for wave in plan.waves:
+        pace = f", at most {devices_words(wave.pace)} under way at once" if wave.pace else ""
+        found.append(f"{clean(wave.name)}: {devices_words(sizes[wave.name])}, {wave.opens}{pace}")
     return tuple(found)
 
 
@@ -288,6 +302,7 @@ class Confirm(anywidget.AnyWidget):
                 }
                 for line in found
             ],
+            "waves": list(waves(draft)) if draft else [],
             "hidden": len(self._hidden),
             "hidden_by": clean(self._hidden_by),
             "stale": len(self._stale),
