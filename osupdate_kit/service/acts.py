@@ -157,6 +157,11 @@ class Actor:
         plan = RolloutPlan.from_yaml(stored.yaml)
         if plan.deadline_at <= now:
             raise RolloutError(f"The deadline of plan {stored.id} has passed.", remedy="Plan anew with a later one.")
+        if (plan.goal is None) != (self.plans.plan(tx, rollout.id).goal is None):
+            raise RolloutError(
+                f"Of rollout {rollout.id} and plan {stored.id}, one has a rule for targets and one a version for all.",
+                remedy="Revise it by a plan of the same kind, or end it and begin another.",
+            )
         waves = [(wave.name, wave.pace) for wave in plan.waves] if tx.waves(rollout.id) or plan.admits else []
         added = tx.revise_rollout(rollout, stored.id, now=now, deadline_at=plan.deadline_at, waves=waves)
         self.plans.forget(rollout.id)

@@ -104,6 +104,26 @@ def test_a_rule_runs_to_proof_and_every_figure_knows_whose_target_is_which(lived
     assert "latest minor" in rollout.status().finding
 
 
+def test_what_macs_listed_and_reported_is_kept_for_the_next_plan(lived: Rehearsal) -> None:
+    silicon = [one for one in lived.kit.inventory() if one.told.get("IsAppleSilicon") is True]
+    assert silicon
+    for device in silicon:
+        assert device.told["BootstrapTokenAllowedForAuthentication"] in ("allowed", "disallowed")
+    listing = [one for one in silicon if "AvailableOSUpdates" in one.told]
+    assert listing
+    sizes = [row for one in listing for row in one.told["AvailableOSUpdates"]]  # type: ignore[attr-defined]
+    assert all(isinstance(version, str) and download > 0 for version, download, _, _ in sizes)
+
+
+def test_a_rollout_by_rule_is_not_revised_by_one_version_for_all(lived: Rehearsal) -> None:
+    rollout = lived.kit.rollout()
+    act = lived.kit.plan(lived.kit.select('platform == "macOS"'), target="15.7.9", deadline="9d")
+    rollout.revise(act)
+    lived.run(0.01)
+    refused = lived.kit.rollout().status(keep=lambda device: False)
+    assert refused.target == "latest minor, 2 days after release"
+
+
 def test_the_catalogue_is_a_frame_with_its_age_and_its_hash(lived: Rehearsal) -> None:
     frame = lived.kit.releases()
     assert {"platform", "version", "released_at", "offered", "exploited"} <= set(frame)
