@@ -1,5 +1,20 @@
-// Draws the figures of the tutorial: each one's data stands beside it on the page.
-for (const place of document.querySelectorAll(".figure")) {
-  const { data, layout } = JSON.parse(place.querySelector("script").textContent);
-  Plotly.newPlot(place, data, layout, { responsive: true, displayModeBar: false });
+// Draws the figures of the tutorial, whose data stands beside them on the page, in the colours of the page's scheme.
+const figures = [...document.querySelectorAll(".figure")].map((place) => {
+  const light = JSON.parse(place.querySelector("script").textContent);
+  const dark = structuredClone(light);
+  for (const [path, value] of light.layout.meta?.dark ?? []) {
+    path.slice(0, -1).reduce((part, key) => part[key], dark)[path.at(-1)] = value;
+  }
+  return { place, light, dark };
+});
+
+function draw() {
+  const theme = document.body.dataset.mdColorScheme === "slate" ? "dark" : "light";
+  for (const { place, ...themes } of figures) {
+    const { data, layout } = structuredClone(themes[theme]);
+    Plotly.react(place, data, layout, { responsive: true, displayModeBar: false });
+  }
 }
+
+draw();
+new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["data-md-color-scheme"] });

@@ -46,7 +46,14 @@ def template(theme: Theme) -> go.layout.Template:
             "colorway": look["series"],
             "colorscale": {"sequential": ramp(look["sequential"])},
             "xaxis": axis,
-            "yaxis": axis | {"showgrid": True, "gridcolor": surface["grid"], "showline": False, "ticks": ""},
+            "yaxis": axis
+            | {
+                "showgrid": True,
+                "gridcolor": surface["grid"],
+                "showline": False,
+                "ticks": "",
+                "ticklabelstandoff": 4,
+            },
             "showlegend": False,
             "separators": ".,",
             "hovermode": "closest",

@@ -1,6 +1,7 @@
 """A chart as a value: what it finds, what it counts, its table, and how it is drawn in either theme."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,9 @@ from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.views.charts.canvas import Canvas
 from osupdate_kit.views.charts.words import stamp
 from osupdate_kit.views.template import Theme
+
+_MIME = "application/vnd.plotly.v1+json"
+Difference = tuple[tuple[str | int, ...], Any]  # path within a figure, and the value there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,8 +51,18 @@ class Chart:
             canvas.figure.update_traces(hoverinfo="skip", hovertemplate=None, customdata=None)
         return canvas.figure
 
-    def _repr_mimebundle_(self, *_args: Any, **_words: Any) -> Any:
-        return self.figure()._repr_mimebundle_()
+    def themes(self, *, bare: bool = False) -> tuple[dict[str, Any], list[Difference]]:
+        """The light figure as JSON values, and where the dark one differs: in its colours."""
+        light, dark = (_plain(self.figure(theme, bare=bare)) for theme in ("light", "dark"))
+        return light, list(_differences(light, dark))
+
+    def _repr_mimebundle_(self, *_args: Any, **_words: Any) -> dict[str, Any]:
+        from osupdate_kit.views.charts.follow import follow  # not before a notebook asks for it
+
+        light, dark = self.themes()
+        light["layout"]["meta"] = {"dark": dark}
+        follow()
+        return {_MIME: light | {"config": {"displayModeBar": False}}, "text/plain": self.alternative}
 
 
 def chart(
@@ -74,6 +88,22 @@ def chart(
         height=height,
         draw=draw,
     )
+
+
+def _differences(light: Any, dark: Any, path: tuple[str | int, ...] = ()) -> Iterator[Difference]:
+    if isinstance(light, dict) and isinstance(dark, dict) and light.keys() == dark.keys():
+        for key in light:
+            yield from _differences(light[key], dark[key], (*path, key))
+    elif isinstance(light, list) and isinstance(dark, list) and len(light) == len(dark):
+        for place, (one, other) in enumerate(zip(light, dark, strict=True)):
+            yield from _differences(one, other, (*path, place))
+    elif light != dark:
+        yield path, dark
+
+
+def _plain(figure: go.Figure) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(figure.to_json())
+    return {"data": found["data"], "layout": found["layout"]}
 
 
 def nothing(subject: Subject, *, name: str, title: str, subtitle: str, words: str, note: str = "") -> Chart:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -62,31 +61,14 @@ class _Figure:
         self.chart, self.section = chart, contents.section(chart)
         self.whole, self.note = contents.note(chart, reconciliation)
         self.table = contents.chart_table(chart, rows=_TABLE_ROWS)
-        light, dark = (_plain(chart.figure(theme, bare=True)) for theme in ("light", "dark"))
+        light, dark = chart.themes(bare=True)
         # Inside a script element nothing but "<" can end it or begin markup.
-        text = json.dumps({"light": light, "dark": list(_differences(light, dark))}, separators=(",", ":"))
+        text = json.dumps({"light": light, "dark": dark}, separators=(",", ":"))
         self.data = Markup(text.replace("<", "\\u003c"))  # noqa: S704 - no markup is left
 
 
 def _sign(group: str) -> Markup:
     return Markup(sign(group, ink="currentColor", ground="var(--tint)"))  # noqa: S704 - our own drawing
-
-
-def _differences(light: Any, dark: Any, path: tuple[str | int, ...] = ()) -> Any:
-    """(path, dark value) wherever the two figures differ: their colours."""
-    if isinstance(light, dict) and isinstance(dark, dict) and light.keys() == dark.keys():
-        for key in light:
-            yield from _differences(light[key], dark[key], (*path, key))
-    elif isinstance(light, list) and isinstance(dark, list) and len(light) == len(dark):
-        for place, (one, other) in enumerate(zip(light, dark, strict=True)):
-            yield from _differences(one, other, (*path, place))
-    elif light != dark:
-        yield path, dark
-
-
-def _plain(figure: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(figure.to_json())
-    return {"data": found["data"], "layout": found["layout"]}
 
 
 def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
