@@ -65,7 +65,9 @@ def test_a_rule_is_written_into_the_plan_and_each_device_says_its_target(place: 
     assert plan["releases"]["source"] == "sofa_ios, sofa_macos"
     assert plan["releases"]["sha256"] == place.json("feeds", "show")["sha256"]
     shown = place.run("plan", "preview", "p")
-    assert "Run `osupdate-kit feeds refresh` and plan anew" in " ".join(shown.stdout.split())
+    assert "barred: the catalogue" in shown.stdout
+    assert "Run `osupdate-kit" in shown.stdout
+    assert "3 unknown: it has told nothing of itself yet." in " ".join(shown.stderr.split())
     assert "There is no way back" in shown.stderr
 
 
