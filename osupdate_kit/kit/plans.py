@@ -78,7 +78,7 @@ class Draft:
     def warnings(self) -> tuple[str, ...]:
         """What one should know before it begins, in a sentence each."""
         found = [
-            f"{count(one.devices)} {one.kind}: {one.words}. {one.remedy}"
+            f"{count(one.devices)} device{'s' * (one.devices != 1)}, {one.kind}: {one.words}. {one.remedy}"
             for kind in Kind
             for one in self.findings
             if one.kind is kind

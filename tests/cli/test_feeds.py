@@ -67,7 +67,7 @@ def test_a_rule_is_written_into_the_plan_and_each_device_says_its_target(place: 
     shown = place.run("plan", "preview", "p")
     assert "barred: the catalogue" in shown.stdout
     assert "Run `osupdate-kit" in shown.stdout
-    assert "3 unknown: it has told nothing of itself yet." in " ".join(shown.stderr.split())
+    assert "3 devices, unknown: it has told nothing of itself yet." in " ".join(shown.stderr.split())
     assert "There is no way back" in shown.stderr
 
 
