@@ -33,7 +33,7 @@ class Draft:
     """A plan and its members in key order, each with its verdict; `unmatched`: wanted names that no device has.
 
     held: how many of those that take it are on the hold list now, and would wait. findings: what preflight found on
-    those that take it, the most devices first.
+    those that take it: blocking, warnings, unknown, the most devices first.
     """
 
     plan: RolloutPlan
@@ -79,9 +79,7 @@ class Draft:
         """What one should know before it begins, in a sentence each."""
         found = [
             f"{count(one.devices)} device{'s' * (one.devices != 1)}, {one.kind}: {one.words}. {one.remedy}"
-            for kind in Kind
             for one in self.findings
-            if one.kind is kind
         ]
         if self.held:
             found.append(f"{count(self.held)} of them are on the hold list: they wait until they are released.")
@@ -244,7 +242,7 @@ def again(
         for member in part:
             told, told_at = known.get(member.key, _NOTHING_TOLD)
             found.update(_found(plan, member, catalogue, told, told_at, now))
-    return tuple(Count(finding, devices) for finding, devices in found.most_common())
+    return _ordered(found)
 
 
 def _found(
@@ -258,13 +256,19 @@ def _found(
 
 
 def counted_findings(verdicts: Iterable[Verdict]) -> tuple[Count, ...]:
-    """What preflight found, the most devices first."""
+    """How many devices each finding of preflight is about."""
     found = Counter(verdict.findings for verdict in verdicts)
     counts: Counter[Finding] = Counter()
     for findings, devices in found.items():
         for finding in findings:
             counts[finding] += devices
-    return tuple(Count(finding, devices) for finding, devices in counts.most_common())
+    return _ordered(counts)
+
+
+def _ordered(counts: Counter[Finding]) -> tuple[Count, ...]:
+    """Blocking before warnings before unknown, the most devices first."""
+    found = (Count(finding, devices) for finding, devices in counts.most_common())
+    return tuple(sorted(found, key=lambda one: list(Kind).index(one.kind)))
 
 
 def barrier_words(barrier: str) -> str:

@@ -75,7 +75,7 @@ function render({ model, el: host }) {
             "div",
             { class: "trio" },
             field("target", "Target version", target, "or a rule: latest-minor, latest-major, +7d, 15=15.7.2, >=18.6"),
-            field("allow_major", "Major version", major, "devices and the target"),
+            field("allow_major", "Major version", major, "may devices leave theirs?"),
             field("build", "Build, if it matters", text("build", { placeholder: "22H124" })),
           ),
           actions,
