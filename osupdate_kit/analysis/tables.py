@@ -203,7 +203,7 @@ _ALL = (
             _time("due_at", "when it is looked at next; NULL: when something happens", nullable=True),
             _time(
                 "admitted_at",
-                "since when it may begin, by its wave, pace and slots of its site; 0: not yet, less: its place lapsed then",
+                "since when it may begin, by wave, pace and slots of its site; 0: not yet, less: its place lapsed then",
             ),
         ),
     ),
