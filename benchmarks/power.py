@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from math import exp
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
+
+import plotly.graph_objects as go
 
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.lab.clock import VirtualClock
@@ -25,12 +28,14 @@ from osupdate_kit.rollout.waves import Limits, Wave
 from osupdate_kit.service.gates import Gatekeeper
 from osupdate_kit.service.record import Plans
 from osupdate_kit.stores.ledger import Ledger, Transition
+from osupdate_kit.views.template import template
 
 MODELS = ("iPad11,3", "iPad12,1", "iPad13,18", "iPad14,1", "iPad15,7")
 BAD = MODELS[2]
 SITES = ("North", "South", "East", "West")
 LIMITS = Limits(failure_share=0.15)
 BEGINS = 1_795_000_000_000_000
+PACE = 20
 STEP = 5 * MINUTE
 FAILS_AFTER, DONE_AFTER = 90.0, 240.0  # minutes, median; successes show later than failures: the harder case
 
@@ -42,7 +47,7 @@ class Case:
     name: str
     bad: float
     others: float = 0.02
-    pace: int = 20
+    pace: int = PACE
     devices: int = 2_000
     seeds: int = 100
     limits: Limits = LIMITS
@@ -179,13 +184,34 @@ def lines(share: float) -> Iterator[Line]:
             yield Line(case, list(pool.map(play, [case] * wanted, range(wanted), chunksize=5)))
 
 
+def picture(drawn: list[Line], path: Path) -> None:
+    """How many of the seeds are halted, by the share that fails; needs a Chromium."""
+    curve = sorted((line for line in drawn if line.case.pace == PACE), key=lambda line: line.case.bad)
+    shares = [line.case.bad for line in curve]
+    halted = [sum(bool(one.halted) for one in line.outcomes) / len(line.outcomes) for line in curve]
+    figure = go.Figure(go.Scatter(x=shares, y=halted, mode="lines+markers+text", text=[f"{y:.0%}" for y in halted]))
+    figure.update_traces(textposition="top center", cliponaxis=False)
+    figure.update_layout(
+        template=template("light"), width=720, height=340, margin={"l": 64, "r": 24, "t": 56, "b": 56},
+        title_text="A model that fails at 15 % or more is halted every time, a good release hardly ever",
+        xaxis={"title_text": "share of one model that fails", "tickformat": ".0%", "range": [0, 0.52]},
+        yaxis={"title_text": "rollouts halted by themselves", "tickformat": ".0%", "range": [0, 1.1]},
+    )  # fmt: skip
+    figure.write_image(path)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.power", description=__doc__)
     arguments.add_argument("--share", type=float, default=1, help="of the seeds of each line, 0-1")
-    share = arguments.parse_args().share
+    arguments.add_argument("--picture", type=Path, help="where the curve goes, such as docs/images/halts.svg")
+    chosen = arguments.parse_args()
     print(f"| {' | '.join(HEADINGS)} |\n|{'---|' * len(HEADINGS)}")
-    for line in lines(share):
+    drawn = []
+    for line in lines(chosen.share):
         print(f"| {' | '.join(line.words())} |", flush=True)
+        drawn.append(line)
+    if chosen.picture:
+        picture(drawn, chosen.picture)
 
 
 if __name__ == "__main__":
