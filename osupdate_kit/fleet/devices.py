@@ -18,7 +18,7 @@ class DeviceKey(NamedTuple):
         return f"{self.enrollment_id} on {self.server}"
 
 
-class Device(Struct, frozen=True, kw_only=True):
+class Device(Struct, frozen=True, kw_only=True, gc=False):  # by the million, and in no circle
     """One enrolled device. None means that nobody has told us yet: unknown, never assumed."""
 
     key: DeviceKey

@@ -5,10 +5,11 @@ Leaves what a rule comes to for a device to `resolution.py`, and what warns with
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from osupdate_kit.fleet.devices import Device
 from osupdate_kit.protocol.rules import action_available, command_available, declaration_available
@@ -109,8 +110,7 @@ WORDS: dict[Barrier, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, gc=False):
     """How a device takes the target: an instrument, or the barriers that keep it from any.
 
     target: what the plan's rule comes to for it; empty: the plan's own. findings: what preflight warns of besides.

@@ -21,7 +21,7 @@ class Armed(StrEnum):
     ON_DEVICE = "on the device"
 
 
-class Member(Struct, frozen=True, kw_only=True):
+class Member(Struct, frozen=True, kw_only=True, gc=False):
     """One device of a plan, frozen with its verdict."""
 
     key: DeviceKey
@@ -40,7 +40,7 @@ class Member(Struct, frozen=True, kw_only=True):
     reason: str = ""  # all reasons in words
 
 
-class Journey(Struct, frozen=True, kw_only=True):
+class Journey(Struct, frozen=True, kw_only=True, gc=False):
     """What the events of one device add up to in one rollout. Rebuilt exactly by replaying the events (I7)."""
 
     rollout: int
