@@ -41,7 +41,7 @@ START = 1_795_420_800_000_000
 NOW = START + 168 * HOUR
 WAY = np.array(["held", "knocking", "queued", "downloading", "downloaded", "knocking", "queued", "deferred", "done"])
 PACE = (30, 4, 1, 8, 40, 6, 2, 40)  # hours in each, on average
-EMPTY: dict[Kind, Any] = {Kind.TEXT: "", Kind.JSON: "", Kind.NUMBER: 0, Kind.TIME: 0, Kind.FLAG: False}
+EMPTY: dict[Kind, Any] = {Kind.TEXT: "", Kind.JSON: "{}", Kind.NUMBER: 0, Kind.TIME: 0, Kind.FLAG: False}
 ARROW = {Kind.TEXT: pa.string(), Kind.JSON: pa.string(), Kind.FLAG: pa.bool_()}
 FIGURES: dict[str, Callable[[Scope], Any]] = {
     "states now": states_now,
@@ -79,7 +79,8 @@ def made_up(devices: int, seed: int = 26) -> dict[str, pa.Table]:
         "os_version": np.where(state == "done", "26.5", ""), "failure": np.where(failed, "space", ""),
         "deferrals_used": 1 + numbers % 3, "deferrals_remaining": 3 - numbers % 3, "progress_at": seen,
         "updated_at": heard, "live": np.ones(devices, bool), "done_at": np.where(state == "done", until[:, -1], 0),
-        "model": np.char.add("iPad13,", (numbers % 12).astype(str)),
+        "model": np.char.add("iPad13,", (numbers % 12).astype(str)), "instrument": np.full(devices, "command"),
+        "admitted_at": np.full(devices, START),
     }  # fmt: skip
     inventory = key | {"last_seen_at": heard, "facts": np.full(devices, facts)}
     who, when, what, sign = [numbers], [np.full(devices, START)], [np.zeros(devices, int)], [np.ones(devices, int)]

@@ -19,13 +19,11 @@ from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.plan import DEFAULT_ACTIONS
 from osupdate_kit.rollout.policy import HOUR
-from osupdate_kit.rollout.shown import STOPPED, WAITING
-from osupdate_kit.rollout.state import ENDS, State
+from osupdate_kit.rollout.shown import SETTLED, STOPPED, WAITING
+from osupdate_kit.rollout.state import State
 from osupdate_kit.rollout.windows import FROZEN, Blackout, Hours, Kin, Schedule, concerns
 
 KEY = ("server", "enrollment_id")
-
-SETTLED = ENDS | {State.UNKNOWN}  # shown as stored, whatever the time
 
 _READ = (*KEY, "state", "ready", "live", "platform", "time_zone", "admitted_at", "progress_at", "updated_at")
 _SETTLED = sorted(state.value for state in SETTLED)

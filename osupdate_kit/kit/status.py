@@ -10,8 +10,8 @@ from osupdate_kit.protocol.causes import cause_of, name_of
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.rollout.journey import Armed
 from osupdate_kit.rollout.plan import RolloutPlan
-from osupdate_kit.rollout.policy import Cadences
-from osupdate_kit.rollout.shown import Moment, shown
+from osupdate_kit.rollout.policy import Cadences, Gate
+from osupdate_kit.rollout.shown import SETTLED, Moment, shown
 from osupdate_kit.rollout.state import State
 from osupdate_kit.service.loop import gate_of, why_held
 from osupdate_kit.stores.ledger import StoredJourney, StoredRollout, StoredWave, Transaction
@@ -124,11 +124,13 @@ def look_over(
     if stored.barred:
         return Over(State.BARRED, stored.reason, "", "", presumed=False)
     journey = stored.journey
-    downloads = not journey.ready and plan.steps(Platform(stored.platform)).downloads_apart  # asked of those that wait
-    gate = gate_of(rollout, plan, stored, now, held=held, downloads=downloads)
-    state, why = shown(
-        journey, Moment(now, rollout.status, rollout.started_at, rollout.deadline_at, gate, seen_at), cadences
-    )
+    if journey.state in SETTLED:  # whatever the hour
+        gate = Gate()
+    else:
+        downloads = not journey.ready and plan.steps(Platform(stored.platform)).downloads_apart
+        gate = gate_of(rollout, plan, stored, now, held=held, downloads=downloads)
+    moment = Moment(now, rollout.status, rollout.started_at, rollout.deadline_at, gate, seen_at)
+    state, why = shown(journey, moment, cadences)
     lost = state in (State.FAILED, State.EXPIRED)
     cause = name_of(journey.failure, journey.failure_text) if lost else ""
     presumed = state is State.DEFERRED and not journey.deferrals_used

@@ -1,9 +1,10 @@
 """What the monitor looks at: one rollout, read anew as far as it has changed. Fulfils `views.widgets.MonitorSource`."""
 
 import plistlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from osupdate_kit.errors import RolloutError
 from osupdate_kit.fleet.devices import DeviceKey
@@ -12,7 +13,7 @@ from osupdate_kit.kit.status import look_over, rollout_and_plan
 from osupdate_kit.rollout.history import Start
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import MINUTE
-from osupdate_kit.rollout.state import Facts
+from osupdate_kit.rollout.state import Facts, State
 from osupdate_kit.servers.events import decode_event
 from osupdate_kit.service.acts import allowed
 from osupdate_kit.service.loop import why_held
@@ -124,21 +125,21 @@ class Watching:
     def _read(self, tx: Transaction, stored: StoredRollout, plan: RolloutPlan, now: int, seq: int) -> None:
         """Take in what changed: the devices with news, or all when the minute or the rollout itself is another."""
         everything = now // MINUTE != self._minute or stored.changed_at != self._changed_at
-        rows: Iterable[tuple[StoredJourney, int]]
-        rows = tx.journeys(self._rollout) if everything else tx.journeys_since(self._rollout, self._seq)
-        kept = list(rows)
         holds, halts = tx.all_holds(now), tx.halts(self._rollout)
-        unnamed = [j.journey.key for j, _ in kept if j.journey.key not in self._lines]
-        names = tx.names(unnamed)
-        installs = _next_installs(tx, [j.journey.key for j, _ in kept if j.journey.deferrals_used is not None])
-        for journey, seen_at in kept:
+        put_off = []
+        for journey, seen_at, name in tx.named_journeys(self._rollout) if everything else self._news(tx):
             key = journey.journey.key
-            known = self._lines.get(key)
-            name = known.name if known else names.get(key, "")
             held = why_held(holds.get(key), journey, halts)
-            line = line_of(journey, seen_at, stored, plan, now, self._kit, held=held, name=name)
-            self._lines[key] = replace(line, next_install_at=installs[key]) if key in installs else line
+            self._lines[key] = line_of(journey, seen_at, stored, plan, now, self._kit, held=held, name=name)
+            if journey.journey.state == State.DEFERRED:
+                put_off.append(key)
+        for key, at in _next_installs(tx, put_off).items():
+            self._lines[key] = replace(self._lines[key], next_install_at=at)
         self._seq, self._minute, self._changed_at = seq, now // MINUTE, stored.changed_at
+
+    def _news(self, tx: Transaction) -> Iterator[tuple[StoredJourney, int, str]]:
+        for journey, seen_at in tx.journeys_since(self._rollout, self._seq):
+            yield journey, seen_at, self._lines[journey.journey.key].name
 
 
 def watch(kit: "Kit", rollout: int) -> Watching:

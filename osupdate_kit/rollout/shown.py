@@ -25,6 +25,7 @@ class Moment(NamedTuple):
     seen_at: int  # last contact of any kind
 
 
+SETTLED = ENDS | {State.UNKNOWN}  # shown as stored, whatever the time
 WAITING = frozenset({State.HELD, State.KNOCKING, State.DOWNLOADED})
 STOPPED = {
     RolloutStatus.PAUSED: "paused",
@@ -38,7 +39,7 @@ def shown(journey: Journey, moment: Moment, cadences: Cadences) -> Shown:
     """Ends stay. Then: past the deadline, no contact, kept waiting longer than patience lasts, contact without
     progress, waiting; else as stored."""
     state = State(journey.state)
-    if state in ENDS or state is State.UNKNOWN:
+    if state in SETTLED:
         return Shown(state)
     over = moment.status is RolloutStatus.ENDED or (
         moment.now >= moment.deadline_at and moment.status is not RolloutStatus.CANCELLED

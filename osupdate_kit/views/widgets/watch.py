@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
+from msgspec import Struct
+
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.causes import Retry, cause_of
 from osupdate_kit.protocol.terms import InstallAction, Platform
@@ -82,8 +84,7 @@ class Head:
     halts: tuple[HaltLine, ...] = ()  # those that stand
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceLine:
+class DeviceLine(Struct, frozen=True, kw_only=True, gc=False):
     """One device of the rollout, as of the head's `now`."""
 
     key: DeviceKey
