@@ -107,6 +107,17 @@ def test_without_scripts_the_tables_stand_for_the_figures(chromium: Browser, pat
     assert page.get_by_role("heading", name="What blocks").is_visible()
 
 
+def test_on_a_phone_every_chart_is_as_wide_as_the_screen(chromium: Browser, tmp_path: Path) -> None:
+    charts = all_charts()
+    (written,) = write_report(report(100, drawn=charts), tmp_path, ["html"])
+    page = opened(chromium, written, viewport={"width": 390, "height": 844}).page
+    plots = page.locator("figure .plot")
+    expect(page.locator("figure .plot .main-svg .infolayer")).to_have_count(len(charts))
+    assert {plot.evaluate("plot => plot.scrollWidth") for plot in plots.all()} == {358}
+    page.get_by_text("The same as a table").nth(2).click()
+    expect(page.locator('table[data-chart="funnel"]')).to_contain_text("deferred")  # what stands beside it elsewhere
+
+
 def test_on_a_phone_rows_are_cards(chromium: Browser, path: Path) -> None:
     page = opened(chromium, path, viewport={"width": 390, "height": 844}).page
     cells = page.locator('[data-table="failures"] tbody tr').first.locator("td")

@@ -19,6 +19,9 @@ _FLAG = "M0,6 L7,3 L0,0 Z"  # drawn, not typed: fonts differ, and some signs tur
 _DAY_MS = 86_400_000
 _TICKS_MS = tuple(hours * 3_600_000 for hours in (0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 672))
 _LINE = 16  # pixels between labels, at least
+BESIDE = (
+    "beside"  # the name of sentences beside the plot, which a page leaves out where it has no room; tables have them
+)
 _CHARACTER = 6.6  # pixels of a letter at 12 px, on average; labels are given room by it
 
 

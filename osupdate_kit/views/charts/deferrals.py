@@ -45,7 +45,7 @@ def deferrals(frame: pd.DataFrame, subject: Subject) -> Chart:
             names.append(_PRESUMED)
             canvas.figure.add_bar(
                 y=[_PRESUMED], x=[presumed], orientation="h", width=0.6, cliponaxis=False, textposition="outside",
-                text=[f" <b>{count(presumed)}</b>  no count from the device"],
+                text=[f" <b>{count(presumed)}</b>  no count"],
                 marker={"color": canvas.ink("surface"), "line": {"width": 1.5, "color": canvas.group("put_off")}},
                 hovertemplate=f"<b>Presumed</b><br>%{{x:,}} of {count(total)} deferred<extra></extra>",
             )  # fmt: skip
@@ -108,12 +108,13 @@ def next_installs(frame: pd.DataFrame, subject: Subject) -> Chart:
                     canvas.text(column, row, count(int(number)), xanchor="center", ink=ink)
         for column, number in enumerate(sums):
             canvas.text(column, 1, f"<b>{count(number)}</b>", yref="paper", xanchor="center", yanchor="bottom")
-        canvas.frame(left=64, right=24, top=24, bottom=32)
-        canvas.figure.update_xaxes(showline=False, ticks="", type="category")
+        canvas.frame(left=64, right=24, top=24, bottom=46)
+        ticks = {"tickvals": nights, "ticktext": [night.replace(" ", "<br>", 1) for night in nights], "tickangle": 0}
+        canvas.figure.update_xaxes(showline=False, ticks="", type="category", **ticks)
         canvas.figure.update_yaxes(autorange="reversed", showgrid=False, type="category", ticklabelstandoff=6)
 
     shown = table.set_axis(nights, axis=1).rename_axis("Hour").reset_index()
-    return chart(subject, **kind, title=title, note=note, table=shown, draw=draw, height=190 + 28 * len(table))
+    return chart(subject, **kind, title=title, note=note, table=shown, draw=draw, height=204 + 28 * len(table))
 
 
 def _finding(told: pd.DataFrame, counted: int, presumed: int) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.protocol.causes import FailureClass, cause_of
-from osupdate_kit.views.charts.canvas import Canvas, room
+from osupdate_kit.views.charts.canvas import BESIDE, Canvas, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
 from osupdate_kit.views.charts.words import FEW, LONGEST, name, part_of, share
 from osupdate_kit.views.status import count
@@ -57,9 +57,9 @@ def failures(frame: pd.DataFrame, subject: Subject, *, remedies: Mapping[str, st
             hovertemplate=f"<b>%{{customdata}}</b><br>%{{x:,}} of {count(total)} failed or expired<extra></extra>",
         )  # fmt: skip
         for place, (cause, remedy, _) in enumerate(shown):
-            canvas.text(0, place, f"<b>{name(cause)}</b>", yshift=19)
+            canvas.text(0, place - 0.17, f"<b>{name(cause)}</b>", yanchor="bottom")
             words = "<br>".join(name(line) for line in wrap(remedy, 44))
-            canvas.text(1, place, words, xref="paper", size=11, ink=canvas.ink("ink2"), xshift=8, yshift=8)
+            canvas.text(1, place, words, xref="paper", size=11, ink=canvas.ink("ink2"), xshift=8, yshift=8, name=BESIDE)
         canvas.frame(left=16, right=300, top=16, bottom=8)
         canvas.figure.update_xaxes(visible=False, range=[0, 1.55 * shown[0][2]])
         canvas.figure.update_yaxes(range=[len(shown) - 0.55, -0.75], visible=False)

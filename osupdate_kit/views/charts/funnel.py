@@ -6,7 +6,7 @@ import pandas as pd
 
 from osupdate_kit.analysis.funnel import Stage
 from osupdate_kit.analysis.scope import Subject
-from osupdate_kit.views.charts.canvas import Canvas
+from osupdate_kit.views.charts.canvas import BESIDE, Canvas
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
 from osupdate_kit.views.charts.words import are, label, share
 from osupdate_kit.views.status import count
@@ -48,8 +48,9 @@ def funnel(frame: pd.DataFrame, subject: Subject) -> Chart:
         for place, stage in enumerate(stages):
             words = f"<b>{count(reached[stage])}</b>  {share(reached[stage], total)}"
             canvas.text(-0.012, place, words, xref="paper", xanchor="right")
-            why = _why(frame, stages[place - 1]) if place else ""
-            canvas.text(before[place], place, why, size=11, ink=canvas.ink("ink2"), xshift=8)
+            head, states = _why(frame, stages[place - 1]) if place else ("", "")
+            why = "<br>".join(wrap(f"{head}: {states}", 46)).replace(head, f"<b>{head}</b>", 1) if head else ""
+            canvas.text(before[place], place, why, size=11, ink=canvas.ink("ink2"), xshift=8, name=BESIDE)
         canvas.frame(left=200, right=280, top=4, bottom=12)
         canvas.figure.update_layout(barmode="stack", bargap=0.25)
         canvas.figure.update_xaxes(visible=False, range=[0, total])
@@ -62,6 +63,7 @@ def funnel(frame: pd.DataFrame, subject: Subject) -> Chart:
             "Stage": [stage.value.capitalize() for stage in stages],
             "Reached": [reached[stage] for stage in stages],
             "No further": [stopped[stage] if stage is not Stage.DONE else 0 for stage in stages],
+            "By state": [_why(frame, stage)[1] if stage is not Stage.DONE else "" for stage in stages],
         }
     )
     return chart(subject, **kind, title=_finding(stopped, total), note=note, table=table, draw=draw, height=400)
@@ -82,13 +84,12 @@ def _finding(stopped: dict[Stage, int], total: int) -> str:
     return f"{count(stopped[most])} of the {count(left)} devices not done {one if stopped[most] == 1 else several}"
 
 
-def _why(frame: pd.DataFrame, stage: Stage) -> str:
-    """The states of those that came to `stage` and no further."""
+def _why(frame: pd.DataFrame, stage: Stage) -> tuple[str, str]:
+    """Of those that came to `stage` and no further: how many, and their states."""
     part = frame[(frame["stage"] == stage.value) & (frame["devices"] > 0)]
     if part.empty:
-        return ""
+        return "", ""
     states = ", ".join(
         f"{count(n)} {label(state).lower()}" for state, n in zip(part["state"], part["devices"], strict=True)
     )
-    head = f"{count(int(part['devices'].sum()))} not"
-    return "<br>".join(wrap(f"{head}: {states}", 46)).replace(head, f"<b>{head}</b>", 1)
+    return f"{count(int(part['devices'].sum()))} not", states

@@ -62,7 +62,9 @@ def time_to_update(frame: pd.DataFrame, subject: Subject, *, by: str = "wave") -
         canvas.labels(last, labels, 0, 1)
         tick = next((tick for tick in _TICKS if last / tick <= 9), 24 * -(-last // 216))
         ticks = list(range(0, last + 1, tick))
-        canvas.figure.update_xaxes(range=[0, max(last, 1)], tickvals=ticks, ticktext=[f"{hour} h" for hour in ticks])
+        canvas.figure.update_xaxes(
+            range=[0, max(last, 1)], tickvals=ticks, ticktext=[f"{hour} h" for hour in ticks], tickangle=0
+        )
         canvas.figure.update_yaxes(range=[0, 1.02], dtick=0.25, tickformat=".0%")
 
     table = frame.rename(

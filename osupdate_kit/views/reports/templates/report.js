@@ -2,7 +2,8 @@
 (() => {
   const darkScheme = matchMedia("(prefers-color-scheme: dark)");
   const PRINT = { width: 680, firstHeight: 280 }; // A4 between its margins, CSS pixels; the first page has much to hold
-  const LEAST_PLOT = 180;
+  const NARROW = 560;
+  const LEAST_PLOT = 96;
   const TICK_WIDTH = 56;
 
   const figures = [...document.querySelectorAll("figure[data-chart]")].map((element) => {
@@ -19,21 +20,36 @@
     return copy;
   }
 
-  // A plot that is left no room by its labels, or stands beside sentences, becomes wider than the screen and is scrolled.
-  function onScreenSize(place, { margin, xaxis }) {
-    const least = margin.l + margin.r + Math.max(LEAST_PLOT, 1.2 * margin.r);
+  // On a narrow screen sentences beside a plot stand in its table only. A plot that is left no room even so becomes
+  // wider than the screen and is scrolled.
+  function onScreenSize(place, layout) {
     const given = figures[place].plot.clientWidth;
+    const { margin, xaxis, annotations } = given < NARROW ? alone(layout) : layout;
+    const least = margin.l + margin.r + Math.max(LEAST_PLOT, 0.45 * margin.r);
     const width = Math.max(least, given);
     return {
+      margin,
+      ...(annotations && { annotations }),
       ...(least > given ? { width, autosize: false } : { autosize: true }),
-      ...(xaxis?.type === "date" && { xaxis: spaced(xaxis, width - margin.l - margin.r) }),
+      ...(xaxis && { xaxis: spaced(xaxis, width - margin.l - margin.r) }),
     };
   }
 
-  // Dates stand upright: where there is little room, every second or third of them.
+  function alone(layout) {
+    const annotations = layout.annotations?.filter(({ name }) => name !== "beside");
+    if (annotations?.length === layout.annotations?.length) return layout;
+    return { ...layout, annotations, margin: { ...layout.margin, r: 56 } };
+  }
+
+  // Ticks stand upright: where there is little room, every second or third of them.
   function spaced(axis, width) {
-    const labels = (axis.range[1] - axis.range[0]) / axis.dtick;
-    return { ...axis, dtick: axis.dtick * Math.ceil((labels * TICK_WIDTH) / width), tickangle: 0 };
+    const labels = axis.tickvals?.length ?? (axis.range?.[1] - axis.range?.[0]) / axis.dtick;
+    const letters = Math.max(0, ...(axis.ticktext ?? []).flatMap((text) => text.split("<br>")).map((line) => line.length));
+    const every = Math.ceil((labels * (letters ? 7 * letters + 8 : TICK_WIDTH)) / width);
+    if (!(every > 1)) return axis;
+    if (!axis.tickvals) return { ...axis, dtick: axis.dtick * every, tickangle: 0 };
+    const some = (list) => list.filter((_, place) => place % every === 0);
+    return { ...axis, tickvals: some(axis.tickvals), ticktext: some(axis.ticktext) };
   }
 
   function draw(theme, size = onScreenSize) {
