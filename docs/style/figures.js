@@ -1,4 +1,6 @@
-// Draws the figures of the tutorial, whose data stands beside them on the page, in the colours of the page's scheme.
+// Draws the figures of the tutorial, whose data stands beside them on the page, in the colours of the page's scheme. On a
+// phone they are wider than the screen, and scrolled.
+const LEAST_WIDTH = 640;
 const figures = [...document.querySelectorAll(".figure")].map((place) => {
   const light = JSON.parse(place.querySelector("script").textContent);
   const dark = structuredClone(light);
@@ -12,7 +14,8 @@ function draw() {
   const theme = document.body.dataset.mdColorScheme === "slate" ? "dark" : "light";
   for (const { place, ...themes } of figures) {
     const { data, layout } = structuredClone(themes[theme]);
-    Plotly.react(place, data, layout, { responsive: true, displayModeBar: false });
+    const narrow = place.clientWidth < LEAST_WIDTH && { width: LEAST_WIDTH, autosize: false };
+    Plotly.react(place, data, { ...layout, ...narrow }, { responsive: !narrow, displayModeBar: false });
   }
 }
 
