@@ -23,12 +23,19 @@ function exchange(figure, values) {
   });
 }
 
-function dress(Plotly, plot, dark) {
-  const now = dressed.get(plot) ?? { dark: false, others: plot.layout.meta.dark };
-  if (now.dark === dark) return;
+/** One change at a time: a plot that is still being drawn is asked again when it has come to rest. */
+async function dress(Plotly, plot) {
+  const now = dressed.get(plot) ?? { dark: false, others: plot.layout.meta.dark, busy: false };
+  if (now.busy || now.dark === isDark()) return;
   const figure = structuredClone({ data: plot.data, layout: plot.layout });
-  dressed.set(plot, { dark, others: exchange(figure, now.others) });
-  Plotly.react(plot, figure.data, figure.layout);
+  const next = { dark: isDark(), others: exchange(figure, now.others), busy: true };
+  dressed.set(plot, next);
+  try {
+    await Plotly.react(plot, figure.data, figure.layout);
+  } finally {
+    next.busy = false;
+  }
+  await dress(Plotly, plot);
 }
 
 function follow() {
@@ -38,7 +45,7 @@ function follow() {
   const plots = [...document.querySelectorAll(".jp-RenderedPlotly.js-plotly-plot")].filter(
     (plot) => plot.layout?.meta?.dark && (dressed.get(plot)?.dark ?? false) !== isDark(),
   );
-  if (plots.length) loadPlotly().then((Plotly) => Plotly && plots.forEach((plot) => dress(Plotly, plot, isDark())));
+  if (plots.length) loadPlotly().then((Plotly) => Plotly && plots.forEach((plot) => dress(Plotly, plot)));
 }
 
 function initialize() {
