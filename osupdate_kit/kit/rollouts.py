@@ -4,7 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from difflib import unified_diff
 from html import escape
@@ -15,6 +15,7 @@ from osupdate_kit.errors import PlanError, RolloutError
 from osupdate_kit.kit import status as _status
 from osupdate_kit.kit.plans import deadline_of
 from osupdate_kit.rollout.state import ATTENTION, ENDS
+from osupdate_kit.stores.ledger import Ledger
 from osupdate_kit.views.status import DeviceStatus, RolloutStatusView
 
 if TYPE_CHECKING:
@@ -166,14 +167,15 @@ class Rollout:
 
         pdf needs a Chromium for its charts. No formats: all that can be written here.
         """
+        from osupdate_kit.analysis.scope import Scope
+        from osupdate_kit.stores.reader import within
         from osupdate_kit.views.reports import Act, Format, browser, report_of, write_report
 
         formats = formats or [one for one in Format if one is not Format.PDF or browser()]
 
         kit, now = self._kit, self._kit.clock.now()
-        with self._scope(now=now) as scope:
-            charts = _charts(scope)
-        with kit.ledger.read() as tx:
+        with closing(Ledger.open(kit.ledger.url)) as ledger, ledger.read() as tx:  # charts and counts of one snapshot
+            scope = Scope.of(within(tx), self.id, now=now, cadences=kit.cadences)
             report = report_of(
                 _status.status(tx, self.id, now, kit.cadences, keep=_nobody),
                 lambda: _status.device_rows(tx, self.id, now, kit.cadences),
@@ -182,7 +184,7 @@ class Rollout:
                 made_by=kit.who,
                 store=kit.ledger.kind,
                 servers=tuple(kit.servers),
-                charts=charts,
+                charts=_charts(scope),
                 acts=[Act(at=a.at, who=a.who, what=a.what, count=a.count, detail=a.detail) for a in tx.audits(self.id)],
             )
             return write_report(report, Path(folder), formats, progress=progress)
@@ -241,13 +243,13 @@ class Rollout:
         return "\n".join(lines)
 
     @contextmanager
-    def _scope(self, as_of: datetime | None = None, *, now: int = 0) -> "Iterator[Scope]":
+    def _scope(self, as_of: datetime | None = None) -> "Iterator[Scope]":
         from osupdate_kit.analysis.scope import Scope
         from osupdate_kit.stores.reader import reading
 
         kit = self._kit
         with reading(kit.ledger.url) as backend:
-            yield Scope.of(backend, self.id, now=now or kit.clock.now(), cadences=kit.cadences, as_of=_micros(as_of))
+            yield Scope.of(backend, self.id, now=kit.clock.now(), cadences=kit.cadences, as_of=_micros(as_of))
 
 
 def _charts(scope: "Scope") -> "list[Chart]":

@@ -3,8 +3,10 @@
 Knows how a URL becomes an Ibis backend that cannot write. Leaves what is asked of it to `analysis`.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ibis
 from sqlalchemy import Engine
@@ -13,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from osupdate_kit.errors import StoreError
 from osupdate_kit.stores import migrate
 from osupdate_kit.stores.connect import explained, file_of, make_engine, prepare_file, store_url
+from osupdate_kit.stores.ledger import Transaction
 
 
 @contextmanager
@@ -35,6 +38,32 @@ def reading(url: str) -> Iterator[ibis.BaseBackend]:
             yield from _sqlite(engine) if path is not None else _postgres(engine)
     finally:
         engine.dispose()
+
+
+def within(tx: Transaction) -> ibis.BaseBackend:
+    """An Ibis backend that sees what this transaction sees, and nothing later.
+
+    Ibis sets the connection up for itself, so let the ledger be one that is closed afterwards.
+    """
+    tx.last_seq()  # a snapshot begins with the first question
+    connection = tx.driver_connection
+    if isinstance(connection, sqlite3.Connection):
+        return ibis.sqlite.from_connection(_Within(connection))
+    return ibis.postgres.from_connection(connection)
+
+
+class _Within:
+    """A connection whose transaction is ended by whoever began it; Ibis would commit after questions."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def commit(self) -> None: ...
+
+    def rollback(self) -> None: ...
 
 
 def _sqlite(engine: Engine) -> Iterator[ibis.BaseBackend]:

@@ -117,6 +117,11 @@ class Session:
         self._connection = connection
         self._dialect = connection.dialect
 
+    @property
+    def driver_connection(self) -> Any:
+        """The driver's own, inside this transaction."""
+        return self._connection.connection.driver_connection
+
     def _rows(self, statement: Statement, *values: Any) -> Sequence[Any]:
         return self._connection.exec_driver_sql(statement.sql(self._dialect), values).fetchall()
 

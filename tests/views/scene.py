@@ -48,12 +48,15 @@ class Scene:
         return self.kit.start(self.kit.plan(self.selection(), target=target, allow_major=True, **words))
 
 
-def scene(folder: Path, devices: int = 120, *, seed: int = 3) -> Scene:
-    """The first devices are named by somebody who means harm; every sixth of the others has a habit that delays it."""
+def scene(folder: Path, devices: int = 120, *, seed: int = 3, store_url: str = "") -> Scene:
+    """The first devices are named by somebody who means harm; every sixth of the others has a habit that delays it.
+
+    store_url: of an empty store, in place of a file in `folder`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     parts = makeup("company")
     specs = tuple(_odd(spec, number) for number, spec in enumerate(make_fleet(parts, devices, seed)))
-    rehearsal = Rehearsal.of(parts, specs, f"sqlite:///{folder / 'store.db'}", seed=seed, who="ann")
+    rehearsal = Rehearsal.of(parts, specs, store_url or f"sqlite:///{folder / 'store.db'}", seed=seed, who="ann")
     rehearsal.kit.sync(str(write_list(specs, folder / "fleet.csv")), SERVER)
     made = Scene(rehearsal, specs)
     made.run(1)  # everybody is asked, and answers
