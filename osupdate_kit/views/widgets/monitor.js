@@ -194,7 +194,7 @@ function render({ model, el: host }) {
             el("li", {},
               el("div", { class: "cause" }, el("b", {}, row.words), el("i", { class: "hbar", style: { width: `${(100 * row.devices) / most}%` } })),
               el("b", { class: "n" }, count(row.devices)),
-              el("div", { class: "remedy" }, row.remedy || "The deadline passed before they got there.", row.text ? el("small", {}, el("bdi", {}, row.text)) : null,
+              el("div", { class: "remedy" }, prose(row.remedy || "The deadline passed before they got there."), row.text ? el("small", {}, el("bdi", {}, row.text)) : null,
                 el("small", {}, row.retry ? "a retry may help" : "a retry alone does not help")),
               el("div", { class: "buttons" },
                 button(`cause ${row.cause}`, "Show devices", () => show("cause", row.cause, row.words)),

@@ -52,7 +52,7 @@ function render({ model, el: host }) {
   const major = el(
     "select",
     { onchange: () => type({ allow_major: major.value }) },
-    [["", "stay within it"], ["yes", "may leave it; no way back"]].map(([value, words]) => el("option", { value }, words)),
+    [["", "stay within it"], ["yes", "may leave it"]].map(([value, words]) => el("option", { value }, words)),
   );
   const zone = text("time_zone", { placeholder: "Europe/Berlin" });
   target.setAttribute("list", `t${lists}`);
@@ -75,7 +75,7 @@ function render({ model, el: host }) {
             "div",
             { class: "trio" },
             field("target", "Target version", target, "or a rule: latest-minor, latest-major, +7d, 15=15.7.2, >=18.6"),
-            field("allow_major", "Major version", major, "may devices leave theirs?"),
+            field("allow_major", "Major version", major, "there is no way back"),
             field("build", "Build, if it matters", text("build", { placeholder: "22H124" })),
           ),
           actions,
@@ -183,7 +183,7 @@ function render({ model, el: host }) {
           el("b", {}, count(number)),
           ` ${words}`,
         ),
-        remedy ? el("small", {}, remedy) : null,
+        remedy ? el("small", {}, prose(remedy)) : null,
       ),
     );
 

@@ -107,7 +107,11 @@ function reconciliation(states, whole) {
   );
 }
 
-const note = (group, ...words) => el("li", { class: `note g-${group}` }, sign(group), el("span", {}, ...words));
+/** Text in which `commands` are set as code. */
+const prose = (text) => text.split("`").map((part, at) => (at % 2 ? el("code", { class: "mono" }, part) : part));
+
+const note = (group, ...words) =>
+  el("li", { class: `note g-${group}` }, sign(group), el("span", {}, words.map((part) => (typeof part === "string" ? prose(part) : part))));
 
 // --- the frame of a widget ---
 
