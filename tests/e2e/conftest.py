@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.e2e.jupyter import Lab, Notebook, chromium, jupyterlab
 
 OpenNotebook = Callable[..., Notebook]
+
+expect.set_options(timeout=20_000)  # ms: a bound for what hangs, not a measure; the machine does other things besides
 
 
 @pytest.fixture(scope="session")
