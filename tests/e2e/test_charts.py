@@ -35,6 +35,7 @@ def rgb(colour: str) -> str:
 
 def test_charts_follow_the_theme(open_notebook: OpenNotebook) -> None:
     notebook = open_notebook(CHARTS)
+    notebook.theme("light")  # JupyterLab keeps the one of the test before
     grounds(notebook, "light")
     notebook.theme("dark")
     grounds(notebook, "dark")
