@@ -349,6 +349,49 @@ _ALL = (
             _text("detail", "further words"),
         ),
     ),
+    Table(
+        name="notes",
+        meaning="what people wrote about a rollout or a device, for others",
+        key=("id",),
+        watermark="id",
+        columns=(
+            _number("id", "order of recording"),
+            _time("at", "when"),
+            _text("who", "who wrote it"),
+            _number("rollout", "rollouts.id; 0: of the device at large"),
+            _text("server", "servers.name; empty: of the whole rollout"),
+            _text("enrollment_id", "the device; empty: of the whole rollout"),
+            _text("text", "as it was written: data, never markup"),
+        ),
+    ),
+    Table(
+        name="approvals",
+        meaning="each plan that a rollout began or went on by, and who else approved of it",
+        key=("rollout", "plan"),
+        columns=(
+            _number("rollout", "rollouts.id"),
+            _number("plan", "plans.id"),
+            _number("devices", "that it would be sent to, when it was asked for"),
+            _text("asked_by", "who began or revised the rollout"),
+            _time("asked_at", "when"),
+            _text("approved_by", "the second person"),
+            _time("approved_at", "0: not approved, which matters where a second person is wanted only"),
+        ),
+    ),
+    Table(
+        name="handovers",
+        meaning="who answers for a rollout, by the newest row; without one it is who started it",
+        key=("id",),
+        watermark="id",
+        columns=(
+            _number("id", "order of recording"),
+            _number("rollout", "rollouts.id"),
+            _time("at", "when"),
+            _text("who", "who handed it over"),
+            _text("owner", "to whom"),
+            _text("reason", "what the other should know"),
+        ),
+    ),
 )
 
 TABLES: Mapping[str, Table] = MappingProxyType({table.name: table for table in _ALL})

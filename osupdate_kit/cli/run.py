@@ -31,7 +31,7 @@ from osupdate_kit.service.receiver import LedgerInbox, Receiver, serve_receiver,
 from osupdate_kit.service.serve import serve as serve_until
 from osupdate_kit.service.service import Service
 from osupdate_kit.settings import CONFIG_VARIABLE
-from osupdate_kit.stores.ledger import Ledger
+from osupdate_kit.stores.upgrade import upgrade as bring_up
 from osupdate_kit.views.reports import browser
 from osupdate_kit.views.status import STATES
 
@@ -229,7 +229,15 @@ def verify(context: typer.Context, as_json: AsJson = False) -> None:
 
 @store.command("upgrade")
 def upgrade(context: typer.Context) -> None:
-    """Make the store, or bring an older one up to this version's schema. Back it up first."""
+    """Make the store, or bring an older one up to this version's schema, after a copy of a SQLite store beside it."""
     common: Common = context.obj
-    Ledger.open(common.settings.store_url, migrate=True).close()
-    say("The store is up to date.")
+    with remarks.status("Upgrading the store …"):
+        done = bring_up(common.settings.store_url)
+    if done.backup:
+        say(f"The store as it was: {done.backup}")
+    if done.before == done.after:
+        say("The store is up to date.")
+    elif not done.before:
+        say(f"The store is made, with schema {done.after}.")
+    else:
+        say(f"The store has gone from schema {done.before} to {done.after}. Check it: osupdate-kit store verify")

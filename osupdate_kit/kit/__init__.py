@@ -90,7 +90,7 @@ class Kit:
 
     @classmethod
     def open(cls, settings: Settings, *, migrate: bool = True) -> "Kit":
-        """The kit of these settings; the store is brought up to date first."""
+        """The kit of these settings; the store is made if there is none, and refused if it is an older one."""
         ledger = Ledger.open(settings.store_url, migrate=migrate)
         clock = open_clock(ledger, start_at=settings.clock_start_at, speed=settings.clock_speed)
         servers = Servers(settings.servers)

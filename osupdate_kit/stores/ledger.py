@@ -68,7 +68,9 @@ class Ledger:
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = False) -> "Ledger":
-        """Open the store of this URL; `migrate` makes a new one, or brings an old one up to date.
+        """Open the store of this URL; `migrate` makes it where there is none yet.
+
+        One with an older schema is refused: only `upgrade.upgrade` changes tables that hold something.
 
         Raises StoreError, with a remedy, for a schema older or newer than ours, a file that is missing, damaged or on a
         network file system, a database that cannot be reached, or a driver that is not installed.
@@ -89,10 +91,10 @@ class Ledger:
         where = str(self._file or self._url.render_as_string(hide_password=True))
         with explained(self._url), self._engine.connect() as connection, connection.begin():
             version = migration.version_of(connection)
-        if version in ("", *migration.REVISIONS[:-1]) and migrate:
+        if not version and migrate:
             with self.write() as tx:
                 connection = tx._connection
-                if migration.version_of(connection) != migration.REVISIONS[-1]:
+                if not migration.version_of(connection):
                     migration.upgrade(connection)
                 version = migration.version_of(connection)
         migration.check(version, where)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, inspect, text
 
 from osupdate_kit.errors import StoreError
 
-REVISIONS = ("0001",)  # oldest first; the last one is the schema of this package
+REVISIONS = ("0001", "0002")  # oldest first; the last one is the schema of this package
 UPGRADE = "osupdate-kit store upgrade"
 
 
@@ -33,8 +33,12 @@ def check(version: str, where: str) -> None:
             f"The store {where} was written by a newer osupdate-kit (schema {version}; ours is {REVISIONS[-1]}).",
             remedy="Upgrade the package: pip install --upgrade osupdate-kit.",
         )
-    found = f"has the older schema {version}" if version else "is empty"
-    raise StoreError(f"The store {where} {found}.", remedy=f"Back it up, then run: {UPGRADE}.")
+    if not version:
+        raise StoreError(f"The store {where} is empty.", remedy=f"Make it: {UPGRADE}.")
+    raise StoreError(
+        f"The store {where} has the older schema {version}; ours is {REVISIONS[-1]}.",
+        remedy=f"Stop the service, then run: {UPGRADE}. It copies a SQLite store first; back PostgreSQL up yourself.",
+    )
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:

@@ -387,4 +387,42 @@ audit = Table(
     _text("detail"),
 )
 
+notes = Table(  # of a rollout, or of a device (in a rollout, or at large)
+    "notes",
+    metadata,
+    _id(),
+    _number("at"),
+    _text("who"),
+    _number("rollout"),
+    _name("server"),
+    _name("enrollment_id"),
+    _text("text"),
+    Index("ix_notes_device", "server", "enrollment_id"),
+    Index("ix_notes_rollout", "rollout"),
+)
+
+approvals = Table(  # one for each plan that a rollout goes by: who asked for it, and who else said yes
+    "approvals",
+    metadata,
+    Column("rollout", BigInteger, ForeignKey("rollouts.id"), primary_key=True, autoincrement=False),
+    Column("plan", BigInteger, ForeignKey("plans.id"), primary_key=True, autoincrement=False),
+    _number("devices"),
+    _text("asked_by"),
+    _number("asked_at"),
+    _text("approved_by"),
+    _number("approved_at"),
+)
+
+handovers = Table(  # the newest names who answers for a rollout; none: whoever started it
+    "handovers",
+    metadata,
+    _id(),
+    Column("rollout", BigInteger, ForeignKey("rollouts.id"), nullable=False),
+    _number("at"),
+    _text("who"),
+    _text("owner"),
+    _text("reason"),
+    Index("ix_handovers_rollout", "rollout"),
+)
+
 cursors = Table("cursors", metadata, _name("name", primary_key=True), _text("value"))

@@ -1,6 +1,6 @@
-"""The first schema. Frozen: what comes later is a step of its own.
+"""The first schema, that of version 0.1.0. Frozen: what comes later is a step of its own.
 
-A test compares what it makes, on both databases, with `stores/schema.py`.
+A test knows what it makes by its digest, and compares what all steps make with `stores/schema.py`.
 """
 
 from typing import Any
