@@ -9,8 +9,25 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from osupdate_kit.protocol.terms import RequestType
+from osupdate_kit.rollout import assignments as assigned
+from osupdate_kit.rollout.assignments import GIVE, TAKE
+from osupdate_kit.rollout.journey import Box
 from osupdate_kit.rollout.policy import FIRST, HOUR, MINUTE, Cadences, Gate
-from osupdate_kit.rollout.state import Answer, Asked, Box, Course, Facts, State, has_listed, next_role, state_of
+from osupdate_kit.rollout.state import (
+    Answer,
+    Asked,
+    Course,
+    Facts,
+    State,
+    crossed,
+    declaration_failed,
+    declares,
+    has_listed,
+    in_doubt,
+    is_installing,
+    next_role,
+    state_of,
+)
 
 
 class Intend(NamedTuple):
@@ -32,7 +49,14 @@ class Push(NamedTuple):
     gate: int
 
 
-Act = Intend | Ask | Push
+class Assign(NamedTuple):
+    """Assign the device to a declaration of ours (`GIVE`), or take that back (`TAKE`): the set named."""
+
+    role: int
+    set_name: str = ""
+
+
+Act = Intend | Ask | Push | Assign
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +98,7 @@ def possible(facts: Facts, course: Course, gate: int, *, forgets_answered: bool 
             if step.installs and not facts.unresolved and knocked < 2:
                 knock, push = knock or not knocked, push or knocked == 1
         over = state in (State.FAILED, State.NOTIFIED, State.DOWNLOADED_END, State.UNKNOWN)
+        over = over or declares(facts, course) or bool(assigned.held(facts.assignments))  # never both at once
         if not entering and not intended and not facts.unresolved and not over:
             role = next_role(facts, course)
             busy = role == FIRST and state in (State.DOWNLOADING, State.QUEUED, State.NOT_NOW)
@@ -95,7 +120,7 @@ def may_send(facts: Facts, course: Course, outbox: int, gate: int, *, forgets_an
     if not first and not again:
         return False
     others = any(s.installs and facts.is_open(s) for number, s in facts.steps.items() if number != outbox)
-    if first and (others or facts.accepted):
+    if first and (others or facts.accepted or declares(facts, course) or assigned.held(facts.assignments)):
         return False
     return not step.installs or (not facts.unresolved and facts.knocked(gate) == 2)
 
@@ -112,18 +137,87 @@ def only_downloads(facts: Facts, course: Course) -> bool:
     return not any(s.installs and (s.box == Box.INTENDED or facts.is_open(s)) for s in facts.steps.values())
 
 
+# --- The second instrument --------------------------------------------------------------------------------------------
+
+
+def _declares(facts: Facts, course: Course) -> bool:
+    return route(facts, course) is Instrument.DECLARATION
+
+
+def wants_declaration(facts: Facts, course: Course, gate: Gate) -> bool:
+    """Is a declaration of this rollout to stand for the device? A shut window takes nothing back; a person does."""
+    if gate.stopped or facts.gone or course.rollout in facts.proven:
+        return False
+    return declares(facts, course) and not declaration_failed(facts, course)
+
+
+def may_assign(facts: Facts, course: Course, gate: Gate) -> bool:
+    """Every condition of an assignment but the intention: no command that can install may be about (never both)."""
+    if not gate.open_since or not wants_declaration(facts, course, gate):
+        return False
+    if any(step.installs for step in facts.open_steps()) or is_installing(facts, course) or in_doubt(facts, course):
+        return False
+    return crossed(facts, course) or not facts.accepted
+
+
+def next_assignment(facts: Facts, course: Course, gate: Gate) -> Assign | None:
+    """Give, or take back what is not wanted any more, be it an older rollout's."""
+    last = assigned.newest(facts.assignments)
+    if last and last[1].box in (Box.INTENDED, Box.SENDING):
+        return None  # the sender has it, and asks again
+    there = assigned.held(facts.assignments)
+    if there:
+        mine = there[1].rollout == course.rollout and wants_declaration(facts, course, gate)
+        return None if mine else Assign(TAKE, there[1].set_name)
+    return Assign(GIVE) if may_assign(facts, course, gate) else None
+
+
+def may_send_assignment(facts: Facts, course: Course, outbox: int, gate: Gate) -> bool:
+    """The same, asked in the transaction that marks it *sending*; for retries, too."""
+    one = facts.assignments.get(outbox)
+    if one is None or one.box not in (Box.INTENDED, Box.SENDING):
+        return False
+    if any(number > outbox and other.counts for number, other in facts.assignments.items()):
+        return False
+    if one.role == GIVE:
+        return may_assign(facts, course, gate)
+    given = max(
+        (n for n, other in facts.assignments.items() if n < outbox and other.set_name == one.set_name), default=0
+    )
+    mine = given and facts.assignments[given].rollout == course.rollout
+    return not (mine and wants_declaration(facts, course, gate))
+
+
+def _told_later(facts: Facts, course: Course) -> bool:
+    """Is DeclarativeManagement to be asked for? Only what the server has done is worth being told."""
+    told = assigned.must_be_told(facts.assignments, facts.told, facts.cleared_at)
+    if not told or facts.waits_for(RequestType.DECLARATIVE_MANAGEMENT, course.rollout):
+        return False
+    last = assigned.newest(facts.assignments)
+    refused = last is not None and facts.untold.outbox > last[0] and facts.untold.at >= facts.cleared_at
+    return not refused
+
+
 # --- Timers -----------------------------------------------------------------------------------------------------------
 
+_GONE = frozenset(
+    {RequestType.OS_UPDATE_STATUS, RequestType.AVAILABLE_OS_UPDATES, RequestType.SCHEDULE_OS_UPDATE_SCAN}
+)  # in OS 27
 _ACTIVE = frozenset({State.DOWNLOADING, State.SCHEDULED, State.INSTALLING, State.DEFERRED, State.VERIFYING})
 
 
 def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cadences) -> Decision:
     """What is due now for one device, and when to look again."""
     may = possible(facts, course, gate.open_since)
-    if not may.query:
-        return Decision((), None)
     later: list[int] = [gate.changes_at] if gate.changes_at else []
     acts: list[Act] = []
+    if course.can_declare or facts.assignments:
+        if assign := next_assignment(facts, course, gate):
+            acts.append(assign)
+        elif _told_later(facts, course):
+            acts.append(Ask(RequestType.DECLARATIVE_MANAGEMENT, may_wake(facts, gate.open_since)))
+    if not may.query:
+        return Decision(tuple(acts), None)
 
     query, query_at = _query(facts, course, now, cadences)
     if query and query_at <= now:
@@ -135,7 +229,7 @@ def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cad
     elif query:
         later.append(query_at)
 
-    listed = not course.listing or has_listed(facts, course)
+    listed = not _lists(facts, course) or has_listed(facts, course)
     failed_at = max((s.failed_at for s in facts.of_rollout(course.rollout)), default=0)
     retry_at = failed_at + int(cadences.retry_backoff_minutes * MINUTE) if failed_at else 0
     stepping = listed and (may.intend or may.knock or may.push)
@@ -164,13 +258,14 @@ def _push_at(facts: Facts, gate: Gate, cadences: Cadences) -> int:
 def _query(facts: Facts, course: Course, now: int, cadences: Cadences) -> tuple[RequestType | None, int]:
     """Which question comes next, and when."""
     waiting = facts.open_query(course.rollout)
-    if waiting:
-        request_type = next(t for t, asked in facts.asked.items() if asked == waiting)
+    request_type = next((t for t, asked in facts.asked.items() if asked == waiting), "")
+    gone = request_type in _GONE and declares(facts, course)  # what the OS no longer answers is not asked again
+    if waiting and not gone:
         patience = max(
             int(cadences.query_timeout_hours * HOUR), waiting.at - facts.contact_at if facts.contact_at else 0
         )
         return RequestType(request_type), waiting.at + min(int(cadences.query_every_hours * HOUR), patience)
-    if course.listing and not has_listed(facts, course):
+    if _lists(facts, course) and not has_listed(facts, course):
         return _listing_query(facts, course, now, cadences)
     if (
         course.item
@@ -182,16 +277,24 @@ def _query(facts: Facts, course: Course, now: int, cadences: Cadences) -> tuple[
     info = facts.answered.get(RequestType.DEVICE_INFORMATION, Asked())
     look = facts.answered.get(RequestType.OS_UPDATE_STATUS, Asked())
     newest = max(info.at, look.at)
-    first = RequestType.OS_UPDATE_STATUS if facts.steps else RequestType.DEVICE_INFORMATION
+    looks = (facts.steps or facts.in_doubt) and not declares(facts, course)
+    first = RequestType.OS_UPDATE_STATUS if looks else RequestType.DEVICE_INFORMATION
     day = int(cadences.query_every_hours * HOUR)
-    if facts.in_doubt:
+    if in_doubt(facts, course):
         pause = int(cadences.doubt_query_minutes * MINUTE)
         return first, max(facts.doubt.known_at, newest) + min(day, max(pause, (now - facts.doubt.known_at) // 4))
+    there = assigned.held(facts.assignments)
+    if there and now < there[1].enforce_at:
+        return first, newest + day  # it reports by itself, and until its deadline nothing need happen
     state = state_of(facts, course, 0)
     if state in _ACTIVE or facts.open_steps():
         pause = int(cadences.progress_query_minutes * MINUTE)
         return first, newest + min(day, max(pause, (now - facts.progress.known_at) // 4))
     return first, newest + day
+
+
+def _lists(facts: Facts, course: Course) -> bool:
+    return course.listing and not declares(facts, course)
 
 
 def _listing_query(facts: Facts, course: Course, now: int, cadences: Cadences) -> tuple[RequestType, int]:

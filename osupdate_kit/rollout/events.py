@@ -26,6 +26,7 @@ class EventKind(StrEnum):
 
     ANSWERED = "answered"  # the device's answer to a command of ours
     FOREIGN = "foreign"  # the device's answer to another party's update command
+    REPORTED = "reported"  # the device's own status report
     IDLE = "idle"
     AUTHENTICATED = "authenticated"
     ENROLLED = "enrolled"  # TokenUpdate

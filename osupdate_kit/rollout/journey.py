@@ -1,6 +1,6 @@
 """Journey: one row per rollout and device, the newest state and what stands beside it; and the member it belongs to."""
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
@@ -79,6 +79,16 @@ class OutboxStatus(StrEnum):
     QUEUED = "queued"
     REFUSED = "refused"
     PUSHED = "pushed"
+
+
+class Box(IntEnum):
+    """How far an intention came on its way to the server. A later word wins; *queued* is a proof and wins over all."""
+
+    INTENDED = 0
+    SENDING = 1  # on the wire or perhaps on the server
+    WITHDRAWN = 2
+    REFUSED = 3
+    QUEUED = 4
 
 
 class OutboxKind(StrEnum):

@@ -62,6 +62,7 @@ class Gate(NamedTuple):
     changes_at: int = 0
     shut_since: int = 0  # of a shut one: since when, no earlier than a week ago; 0 = as long as one thinks
     why: str = ""  # why it is shut, for people
+    stopped: bool = False  # by a person, a halt or the end, not by the hour: what can be taken back is taken back
 
 
 FIRST, INSTALL = 1, 2  # the role of a step

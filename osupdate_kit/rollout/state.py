@@ -7,15 +7,20 @@ clock, so order and repeats of the evidence cannot matter (I7). Leaves to `engin
 
 from collections.abc import Iterator, Mapping
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import astuple, replace
 
-from osupdate_kit.protocol.terms import InstallAction, RequestType
+from osupdate_kit.protocol.rules import command_available
+from osupdate_kit.protocol.terms import InstallAction, Platform, RequestType
+from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout import assignments as assigned
+from osupdate_kit.rollout.assignments import Assignment, Said, Told
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
-from osupdate_kit.rollout.journey import Armed
+from osupdate_kit.rollout.journey import Armed, Box, Instrument
 from osupdate_kit.rollout.policy import FIRST, INSTALL, Steps
 
 
@@ -46,16 +51,6 @@ class State(StrEnum):
 
 ENDS = frozenset({State.BARRED, State.DONE, State.NOTIFIED, State.DOWNLOADED_END, State.FAILED, State.EXPIRED})
 ATTENTION = frozenset({State.SILENT, State.STALLED, State.UNKNOWN})
-
-
-class Box(IntEnum):
-    """How far an intention came on its way to the server. A later word wins; *queued* is a proof and wins over all."""
-
-    INTENDED = 0
-    SENDING = 1  # on the wire or perhaps on the server
-    WITHDRAWN = 2
-    REFUSED = 3
-    QUEUED = 4
 
 
 class Answer(IntEnum):
@@ -229,6 +224,11 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):  # whose copies cost 
     scanned_at: int = 0  # newest scan that macOS says it began
     retried: Mapping[int, int] = MappingProxyType({})  # by rollout: steps up to this outbox row are no tries any more
     offered: Mapping[str, int] = MappingProxyType({})  # by product key aimed at: newest list that named it
+    assignments: Mapping[int, Assignment] = assigned.NONE  # to declarations of ours, by outbox row
+    told: Told = Told()
+    untold: Told = Told()  # the newest DeclarativeManagement that it answered by an Error
+    said: Mapping[str, Said] = MappingProxyType({})  # by what a status report speaks of, see evidence.py
+    reports: int = 0  # how many status reports the server had of it when they were last read there
 
     # --- read off ---
 
@@ -295,7 +295,13 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):  # whose copies cost 
 
     @property
     def armed(self) -> Armed:
-        """Sent or perhaps sent, can install, not refused by an Error or "no update", target not reported."""
+        """Sent or perhaps sent, can install, not refused by an Error or "no update", target not reported.
+
+        Or declared, and neither taken back nor done.
+        """
+        declared, rollout = assigned.armed(self.assignments, self.told)
+        if declared and rollout not in self.proven:
+            return declared
         armed = [
             step
             for step in self.steps.values()
@@ -366,7 +372,7 @@ _BOXES = {
     EventKind.WITHDRAWN: Box.WITHDRAWN,
     EventKind.SENDING: Box.SENDING,
     EventKind.REFUSED: Box.REFUSED,
-    EventKind.QUEUED: Box.QUEUED,
+    EventKind.QUEUED: Box.QUEUED,  # of an assignment: the server has done it
     EventKind.ANSWERED: Box.QUEUED,  # an answer to a UUID implies that it was queued
 }
 _ANSWERS = {
@@ -380,9 +386,10 @@ _LOOKS = {"nothing": Look.NOTHING, "loading": Look.LOADING, "ready": Look.READY,
 _FROM_DEVICE = frozenset(
     {
         EventKind.ANSWERED, EventKind.FOREIGN, EventKind.IDLE, EventKind.AUTHENTICATED,
-        EventKind.ENROLLED, EventKind.CHECKED_OUT,
+        EventKind.ENROLLED, EventKind.CHECKED_OUT, EventKind.REPORTED,
     }
 )  # fmt: skip
+_SAYS = frozenset({EventKind.ANSWERED, EventKind.REFUSED, EventKind.REPORTED})
 
 
 def fold(facts: Facts, event: RolloutEvent) -> Facts:
@@ -419,7 +426,9 @@ def fold(facts: Facts, event: RolloutEvent) -> Facts:
         facts = _fold_step(facts, event)
     elif of == "query":
         facts = _fold_query(facts, event)
-    return _fold_words(facts, event) if kind in (EventKind.ANSWERED, EventKind.REFUSED) else facts
+    elif of in ("assignment", "report"):
+        facts = _fold_declared(facts, event)
+    return _fold_words(facts, event) if kind in _SAYS else facts
 
 
 def _fold_push(facts: Facts, event: RolloutEvent) -> Facts:
@@ -464,11 +473,45 @@ def _fold_query(facts: Facts, event: RolloutEvent) -> Facts:
     news = Asked(event.outbox, event.recorded_at, event.rollout)
     if event.kind is EventKind.ANSWERED and event.evidence.get("answer") != "not_now":
         newest = max(facts.answered.get(request_type, news), news)
-        return replace(facts, answered={**facts.answered, request_type: newest})
+        facts = replace(facts, answered={**facts.answered, request_type: newest})
+        return _fold_told(facts, event) if request_type == RequestType.DECLARATIVE_MANAGEMENT else facts
     if event.kind is EventKind.INTENDED:
         newest = max(facts.asked.get(request_type, news), news)
         return replace(facts, asked={**facts.asked, request_type: newest})
     return facts
+
+
+def _fold_told(facts: Facts, event: RolloutEvent) -> Facts:
+    if event.evidence.get("answer") == "failed":
+        return replace(facts, untold=max(facts.untold, Told(event.outbox, event.server_at)))
+    return replace(facts, told=max(facts.told, Told(event.outbox, event.server_at)))
+
+
+def _fold_declared(facts: Facts, event: RolloutEvent) -> Facts:
+    """What becomes of an assignment; or what the device reports, of the one that held when the report came."""
+    words: Any = event.evidence
+    if event.kind is EventKind.REPORTED:
+        said = {what: max(facts.said.get(what, Said()), Said(event.server_at, text)) for what, text in words["said"]}
+        facts = replace(facts, said={**facts.said, **said}, reports=max(facts.reports, words.get("reports", 0)))
+        known = facts.assignments.get(event.outbox)
+        news = Assignment(
+            event.rollout,
+            failures=words.get("failures", 0),
+            invalid_at=event.server_at if words.get("invalid") else 0,
+        )
+        if not event.outbox:
+            return facts
+    else:
+        news = Assignment(
+            event.rollout,
+            words["role"],
+            _BOXES.get(event.kind, Box.INTENDED),
+            words["set"],
+            words.get("enforce_at", 0),
+        )
+        known = facts.assignments.get(event.outbox)
+    assignments = {**facts.assignments, event.outbox: news.join(known) if known else news}
+    return replace(facts, assignments=assignments)
 
 
 def _fold_words(facts: Facts, event: RolloutEvent) -> Facts:
@@ -523,6 +566,53 @@ class Course(NamedTuple):
     steps: Steps
     listing: bool = False  # scan and list before the first step (macOS)
     item: bool = False  # the target is a product key: only a fresh list can show that it is gone
+    instrument: Instrument = Instrument.COMMAND  # by the plan's verdict; `route` says which one it is now
+    platform: Platform = Platform.IOS
+    can_declare: bool = False  # has its server declarations?
+
+
+def route(facts: Facts, course: Course) -> Instrument:
+    """By which instrument now: a device that crosses a line goes on by the other one.
+
+    It reports an OS without the commands, or answers an Error to DeclarativeManagement. Where neither is left, the
+    plan's own stays, and its failure shows.
+    """
+    if course.instrument is Instrument.DECLARATION:
+        back = facts.untold > facts.told and _has_commands(facts, course)
+        return Instrument.COMMAND if back else Instrument.DECLARATION
+    return Instrument.DECLARATION if crossed(facts, course) else course.instrument
+
+
+def declares(facts: Facts, course: Course) -> bool:
+    return route(facts, course) is Instrument.DECLARATION
+
+
+def in_doubt(facts: Facts, course: Course) -> bool:
+    """Must a query be answered first? Where the commands are gone, the version alone settles what they left behind."""
+    if not facts.in_doubt or not declares(facts, course):
+        return facts.in_doubt
+    return bool(facts.steps) and facts.doubt.at > facts.version.at
+
+
+def is_installing(facts: Facts, course: Course) -> bool:
+    """By OSUpdateStatus, which nobody asks any more where the commands are gone."""
+    return facts.installing and not (facts.version.at > facts.seen.at and declares(facts, course))
+
+
+def crossed(facts: Facts, course: Course) -> bool:
+    """Planned by command, and the OS that it reports has none any more: what it accepted before is over."""
+    if course.instrument is not Instrument.COMMAND or not course.can_declare or not facts.version.os_version:
+        return False
+    return not _has_commands(facts, course)
+
+
+def _has_commands(facts: Facts, course: Course) -> bool:
+    return not facts.version.os_version or _commands_on(course.platform, facts.version.os_version)
+
+
+@lru_cache(maxsize=4096)
+def _commands_on(platform: Platform, os_version: str) -> bool:
+    return command_available(RequestType.SCHEDULE_OS_UPDATE, platform, OSVersion.parse(os_version))
 
 
 def state_of(facts: Facts, course: Course, gate: int) -> State:
@@ -534,17 +624,19 @@ def state_of(facts: Facts, course: Course, gate: int) -> State:
         return State.DONE
     if facts.gone:
         return State.UNKNOWN
-    if facts.installing:
+    if is_installing(facts, course):
         return State.INSTALLING
-    if facts.accepted:
+    if facts.accepted and not crossed(facts, course):
         if facts.in_doubt:
             return State.SCHEDULED
         return State.DOWNLOADING if facts.loading else State.DEFERRED
     waiting = facts.open_steps()
     if any(step.installs for step in waiting):
         return State.NOT_NOW if any(step.answer == Answer.NOT_NOW for step in waiting) else State.QUEUED
-    if facts.in_doubt:
+    if in_doubt(facts, course):
         return State.VERIFYING
+    if declares(facts, course):
+        return declared_state(facts, course)
     if facts.loads_all_the_same:
         return State.DOWNLOADING
     ready = facts.ready
@@ -567,6 +659,41 @@ def state_of(facts: Facts, course: Course, gate: int) -> State:
     if not gate:
         return State.DOWNLOADED if ready else State.HELD
     return State.KNOCKING if facts.knocked(gate) else State.DOWNLOADED if ready else State.HELD
+
+
+_INSTALL_STATES = {
+    "downloading": State.DOWNLOADING,
+    "prepared": State.DOWNLOADED,
+    "installing": State.INSTALLING,
+}
+
+
+def declared_state(facts: Facts, course: Course) -> State:
+    """The lines of a device that updates itself by a declaration of ours."""
+    if declaration_failed(facts, course):
+        return State.FAILED
+    there = assigned.held(facts.assignments)
+    if there is None or there[1].rollout != course.rollout:
+        return State.HELD
+    number, assignment = there
+    if assignment.invalid_at > facts.version.at:
+        return State.VERIFYING  # so is a declaration whose target the device has reached by now
+    if facts.told.outbox < number:
+        return State.QUEUED
+    return _INSTALL_STATES.get(facts.said.get("state", Said()).text, State.SCHEDULED)
+
+
+def declaration_failed(facts: Facts, course: Course) -> bool:
+    """The device cannot take declarations, calls ours invalid, or has failed as often as the plan allows."""
+    since = facts.retried.get(course.rollout, 0)
+    rows = [(n, one) for n, one in assigned.of_rollout(facts.assignments, course.rollout) if n > since]
+    if facts.untold > facts.told and any(n < facts.untold.outbox for n, _ in rows):
+        return True
+    mine = [one for _, one in rows]
+    if any(0 < one.invalid_at <= facts.version.at for one in mine):
+        return True
+    refused = sum(one.box == Box.REFUSED for one in mine)
+    return refused >= course.steps.tries or any(one.failures >= course.steps.tries for one in mine)
 
 
 def next_role(facts: Facts, course: Course) -> int:

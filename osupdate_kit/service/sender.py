@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec.structs import replace
@@ -19,7 +19,8 @@ from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
 from osupdate_kit.rollout.policy import MINUTE, Gate
 from osupdate_kit.rollout.ports import Clock, CommandServer, EnqueueAnswer, Outcome
-from osupdate_kit.rollout.state import Box, Course, Facts
+from osupdate_kit.rollout.journey import Box
+from osupdate_kit.rollout.state import Course, Facts
 from osupdate_kit.service.loop import gate_of, why_held
 from osupdate_kit.service.record import Plans, facts_of, record
 from osupdate_kit.service.words import own_event, receipt
@@ -53,6 +54,11 @@ class Rate:
             self._next = max(self._next, self._seconds() - 1) + ids / self._per_second
 
 
+def push_trouble_name(server: str) -> str:
+    """Under which name the store keeps why the last call that pushed woke nobody; no words: it woke somebody."""
+    return f"push:{server}"
+
+
 def new_uuid() -> str:
     return str(uuid.uuid4()).upper()
 
@@ -71,6 +77,7 @@ class Sender:
     ) -> None:
         self._rate = Rate(server.ids_per_second)
         self._ledger, self._server, self._clock, self._plans, self._new_uuid = ledger, server, clock, plans, new_uuid
+        self._push_trouble: str | None = None  # as the store has it; None: not looked yet
 
     def turn(self) -> bool:
         """One call to the server, if anything is to be sent; False when there is nothing."""
@@ -209,12 +216,13 @@ class Sender:
             pushed = [row for row in rows if row.key.enrollment_id in answer.pushed]
             with self._ledger.write() as tx:
                 tx.save_outbox([replace(row, status=OutboxStatus.PUSHED) for row in rows])
+                self._note_push(tx, answer.pushed, answer.reasons)
                 self._tell(tx, EventKind.PUSHED, pushed, answer.server_at)
             return
         body = encode_request(json.loads(first.command), first.command_uuid)
-        self._settle(rows, self._server.enqueue(body, ids, push=push))
+        self._settle(rows, self._server.enqueue(body, ids, push=push), push)
 
-    def _settle(self, rows: Sequence[OutboxRow], answer: EnqueueAnswer) -> None:
+    def _settle(self, rows: Sequence[OutboxRow], answer: EnqueueAnswer, push: bool) -> None:
         """Keep what the answer proves: statuses at once, evidence by way of the inbox."""
         now = self._clock.now()
         by_fate: dict[OutboxStatus, list[OutboxRow]] = defaultdict(list)
@@ -226,6 +234,8 @@ class Sender:
             for fate, mine in by_fate.items():
                 not_before = now + RETRY_UNKNOWN if fate is OutboxStatus.UNKNOWN else now
                 tx.save_outbox([replace(row, status=fate, not_before=not_before) for row in mine])
+            if push and by_fate[OutboxStatus.QUEUED]:
+                self._note_push(tx, answer.pushed, answer.reasons)
             if apart:
                 self._try_apart(tx, apart, now)
             if rows[0].kind is OutboxKind.QUERY:
@@ -233,6 +243,13 @@ class Sender:
             self._tell(tx, EventKind.QUEUED, by_fate[OutboxStatus.QUEUED], answer.server_at)
             if not apart:
                 self._tell(tx, EventKind.REFUSED, refused, answer.server_at, answer.reasons)
+
+    def _note_push(self, tx: Transaction, pushed: Collection[str], reasons: Mapping[str, str]) -> None:
+        """Keep why the last call that pushed woke nobody, for whoever looks for the fault; written when it changes."""
+        trouble = "" if pushed else next(iter(reasons.values()), "")
+        if trouble != self._push_trouble:
+            tx.put(push_trouble_name(self._server.name), json.dumps({"at": self._clock.now(), "words": trouble}))
+            self._push_trouble = trouble
 
     def _try_apart(self, tx: Transaction, rows: Sequence[OutboxRow], now: int) -> None:
         """One unknown device made the whole call fail: nobody got it, and smaller calls go out. No try is used up."""
