@@ -100,8 +100,19 @@ class SecurityInfo:
     pass
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclarativeManagement:
+    """Synchronise with the server's declarations. Without `Data` the device asks for the tokens itself."""
+
+
 Command: TypeAlias = (
-    ScheduleOSUpdate | AvailableOSUpdates | OSUpdateStatus | ScheduleOSUpdateScan | DeviceInformation | SecurityInfo
+    ScheduleOSUpdate
+    | AvailableOSUpdates
+    | OSUpdateStatus
+    | ScheduleOSUpdateScan
+    | DeviceInformation
+    | SecurityInfo
+    | DeclarativeManagement
 )
 
 _REQUEST_TYPES: Mapping[type[Command], RequestType] = {
@@ -111,6 +122,7 @@ _REQUEST_TYPES: Mapping[type[Command], RequestType] = {
     ScheduleOSUpdateScan: RequestType.SCHEDULE_OS_UPDATE_SCAN,
     DeviceInformation: RequestType.DEVICE_INFORMATION,
     SecurityInfo: RequestType.SECURITY_INFO,
+    DeclarativeManagement: RequestType.DECLARATIVE_MANAGEMENT,
 }
 
 
@@ -185,9 +197,9 @@ def command_of(fields: Mapping[str, Any]) -> Command:
             if not all(isinstance(query, str) for query in queries):
                 raise ProtocolError("Queries holds something that is no string.", remedy=_REMEDY)
             return DeviceInformation(queries=tuple(queries))
-        case RequestType.AVAILABLE_OS_UPDATES | RequestType.OS_UPDATE_STATUS | RequestType.SECURITY_INFO:
-            _only(fields, word, {"RequestType"})
-            return _BARE[RequestType(word)]
+    if isinstance(word, str) and word in _BARE:
+        _only(fields, word, {"RequestType"})
+        return _BARE[RequestType(word)]
     raise ProtocolError(f"RequestType {str(word)[:40]!r} is none of the kit's commands.", remedy=_REMEDY)
 
 
@@ -195,6 +207,7 @@ _BARE: Mapping[RequestType, Command] = {
     RequestType.AVAILABLE_OS_UPDATES: AvailableOSUpdates(),
     RequestType.OS_UPDATE_STATUS: OSUpdateStatus(),
     RequestType.SECURITY_INFO: SecurityInfo(),
+    RequestType.DECLARATIVE_MANAGEMENT: DeclarativeManagement(),
 }
 
 

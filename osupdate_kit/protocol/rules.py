@@ -76,6 +76,11 @@ COMMANDS: Mapping[RequestType, CommandRule] = {
         user_enrollment=True,
         user_channel=frozenset({Platform.MACOS}),
     ),
+    RequestType.DECLARATIVE_MANAGEMENT: CommandRule(
+        _since(iOS="15.0", macOS="13.0", tvOS="16.0", visionOS="1.1", watchOS="10.0"),
+        user_enrollment=True,
+        user_channel=frozenset({Platform.IOS, Platform.MACOS}),
+    ),
 }
 
 # --- ScheduleOSUpdate ---
@@ -183,13 +188,16 @@ QUERIES: Mapping[str, ByPlatform] = {  # of DeviceInformation: those that bear o
 
 ENFORCEMENT = "com.apple.configuration.softwareupdate.enforcement.specific"
 SETTINGS = "com.apple.configuration.softwareupdate.settings"
+SUBSCRIPTIONS = "com.apple.configuration.management.status-subscriptions"
+ACTIVATION = "com.apple.activation.simple"
 
 
 class DeclarationRule(NamedTuple):
-    """Where a configuration exists, and where only a supervised device takes it."""
+    """Where a declaration exists, where only a supervised device takes it, and whether User Enrollment does."""
 
     since: ByPlatform
-    supervised: frozenset[Platform]
+    supervised: frozenset[Platform] = frozenset()
+    user_enrollment: bool = False
 
 
 DECLARATIONS: Mapping[str, DeclarationRule] = {
@@ -199,6 +207,118 @@ DECLARATIONS: Mapping[str, DeclarationRule] = {
     SETTINGS: DeclarationRule(
         _since(iOS="18.0", macOS="15.0", tvOS="18.4", visionOS="26.0"), frozenset({Platform.MACOS})
     ),
+    SUBSCRIPTIONS: DeclarationRule(
+        _since(iOS="15.0", macOS="13.0", tvOS="16.0", visionOS="1.1", watchOS="10.0"),
+        frozenset({Platform.MACOS, Platform.WATCHOS}),
+        user_enrollment=True,
+    ),
+    ACTIVATION: DeclarationRule(
+        _since(iOS="15.0", macOS="13.0", tvOS="16.0", visionOS="1.1", watchOS="10.0"), user_enrollment=True
+    ),
+}
+
+
+class DeclarationKey(NamedTuple):
+    """A key of a declaration's Payload, and where it exists. The keys of an array's dictionaries stand right below it.
+
+    words: the closed list, if there is one. span: the least and the greatest number. supervised: where the device
+    must be.
+    """
+
+    type: str
+    since: ByPlatform
+    required: bool = False
+    words: tuple[str, ...] = ()
+    span: tuple[int, int] | None = None
+    supervised: frozenset[Platform] = frozenset()
+
+
+def _but(since: ByPlatform, *platforms: Platform) -> ByPlatform:
+    return {platform: row for platform, row in since.items() if platform not in platforms}
+
+
+_ENFORCED = DECLARATIONS[ENFORCEMENT].since
+_SET = DECLARATIONS[SETTINGS].since
+_NOT_MAC = _but(_SET, Platform.MACOS)
+_ONLY_MAC = _since(macOS="15.0")
+_NOT_TV = _but(_SET, Platform.TVOS)
+_RESPONSE_SETTINGS = _since(iOS="18.0", macOS="15.0")
+_BETA = _since(iOS="18.0", macOS="15.4")
+_IOS_AND_MAC = frozenset({Platform.IOS, Platform.MACOS})
+_EVERYWHERE = frozenset(_SET)
+_MAC_ONLY = frozenset({Platform.MACOS})
+_CONTROL = ("Allowed", "AlwaysOn", "AlwaysOff")
+_DAYS = (1, 90)
+
+DECLARATION_KEYS: Mapping[str, Mapping[str, DeclarationKey]] = {  # by type, and by the path within Payload
+    ENFORCEMENT: {
+        "TargetOSVersion": DeclarationKey("string", _ENFORCED, required=True, supervised=_MAC_ONLY),
+        "TargetBuildVersion": DeclarationKey("string", _ENFORCED, supervised=_MAC_ONLY),
+        "TargetLocalDateTime": DeclarationKey("string", _ENFORCED, required=True, supervised=_MAC_ONLY),
+        "DetailsURL": DeclarationKey("string", _ENFORCED, supervised=_MAC_ONLY),
+    },
+    SETTINGS: {
+        "Notifications": DeclarationKey("boolean", _SET, supervised=_MAC_ONLY),
+        "Deferrals": DeclarationKey("dictionary", _SET, supervised=_EVERYWHERE),
+        "Deferrals.CombinedPeriodInDays": DeclarationKey("integer", _NOT_MAC, span=_DAYS, supervised=_EVERYWHERE),
+        "Deferrals.MajorPeriodInDays": DeclarationKey("integer", _ONLY_MAC, span=_DAYS, supervised=_EVERYWHERE),
+        "Deferrals.MinorPeriodInDays": DeclarationKey("integer", _ONLY_MAC, span=_DAYS, supervised=_EVERYWHERE),
+        "Deferrals.SystemPeriodInDays": DeclarationKey("integer", _ONLY_MAC, span=_DAYS, supervised=_EVERYWHERE),
+        "RecommendedCadence": DeclarationKey(
+            "string", _but(_NOT_MAC, Platform.TVOS), words=("All", "Oldest", "Newest"), supervised=_MAC_ONLY
+        ),
+        "AutomaticActions": DeclarationKey("dictionary", _SET, supervised=_EVERYWHERE),
+        "AutomaticActions.Download": DeclarationKey("string", _NOT_TV, words=_CONTROL, supervised=_EVERYWHERE),
+        "AutomaticActions.InstallOSUpdates": DeclarationKey("string", _SET, words=_CONTROL, supervised=_EVERYWHERE),
+        "AutomaticActions.InstallSecurityUpdate": DeclarationKey(
+            "string", _NOT_TV, words=_CONTROL, supervised=_EVERYWHERE
+        ),
+        "RapidSecurityResponse": DeclarationKey("dictionary", _RESPONSE_SETTINGS, supervised=_IOS_AND_MAC),
+        "RapidSecurityResponse.Enable": DeclarationKey("boolean", _RESPONSE_SETTINGS, supervised=_IOS_AND_MAC),
+        "RapidSecurityResponse.EnableRollback": DeclarationKey("boolean", _RESPONSE_SETTINGS, supervised=_IOS_AND_MAC),
+        "AllowStandardUserOSUpdates": DeclarationKey("boolean", _ONLY_MAC, supervised=_MAC_ONLY),
+        "Beta": DeclarationKey("dictionary", _BETA, supervised=_MAC_ONLY),
+        "Beta.ProgramEnrollment": DeclarationKey("string", _BETA, words=_CONTROL, supervised=_IOS_AND_MAC),
+        "Beta.OfferPrograms": DeclarationKey("array", _BETA, supervised=_MAC_ONLY),
+        "Beta.OfferPrograms.Description": DeclarationKey("string", _BETA, required=True, supervised=_MAC_ONLY),
+        "Beta.OfferPrograms.Token": DeclarationKey("string", _BETA, required=True, supervised=_MAC_ONLY),
+        "Beta.RequireProgram": DeclarationKey("dictionary", _BETA, supervised=_IOS_AND_MAC),
+        "Beta.RequireProgram.Description": DeclarationKey("string", _BETA, required=True, supervised=_IOS_AND_MAC),
+        "Beta.RequireProgram.Token": DeclarationKey("string", _BETA, required=True, supervised=_IOS_AND_MAC),
+    },
+    SUBSCRIPTIONS: {
+        "StatusItems": DeclarationKey(
+            "array", DECLARATIONS[SUBSCRIPTIONS].since, required=True, supervised=DECLARATIONS[SUBSCRIPTIONS].supervised
+        ),
+        "StatusItems.Name": DeclarationKey(
+            "string",
+            DECLARATIONS[SUBSCRIPTIONS].since,
+            required=True,
+            supervised=DECLARATIONS[SUBSCRIPTIONS].supervised,
+        ),
+    },
+    ACTIVATION: {
+        "StandardConfigurations": DeclarationKey("array", DECLARATIONS[ACTIVATION].since, required=True),
+        "Predicate": DeclarationKey("string", DECLARATIONS[ACTIVATION].since),
+    },
+}
+
+_SYSTEM = _since(iOS="15.0", macOS="13.0", tvOS="16.0", visionOS="1.1", watchOS="10.0")
+_SYSTEM_SUPPLEMENT = _since(iOS="16.1", macOS="13.0", tvOS="16.1", visionOS="1.1", watchOS="10.0")
+_IDENTITY = _since(iOS="16.0", macOS="13.0", tvOS="16.0", visionOS="1.1", watchOS="10.0")
+STATUS_ITEMS: Mapping[str, ByPlatform] = {  # what a device can be asked to report: those that bear on updates
+    "device.identifier.serial-number": _IDENTITY,
+    "device.identifier.udid": _IDENTITY,
+    "device.operating-system.version": _SYSTEM,
+    "device.operating-system.build-version": _SYSTEM,
+    "device.operating-system.supplemental.build-version": _SYSTEM_SUPPLEMENT,
+    "device.operating-system.supplemental.extra-version": _SYSTEM_SUPPLEMENT,
+    "softwareupdate.install-state": _ENFORCED,
+    "softwareupdate.install-reason": _ENFORCED,
+    "softwareupdate.pending-version": _ENFORCED,
+    "softwareupdate.failure-reason": _ENFORCED,
+    "softwareupdate.device-id": _SET,
+    "softwareupdate.beta-enrollment": _RESPONSE_SETTINGS,
 }
 
 # --- lookups: asked for each device, so the answers are kept ---
@@ -209,7 +329,7 @@ def availability(since: ByPlatform, platform: Platform) -> Availability | None:
     return since.get(platform.schema)
 
 
-def _exists(since: ByPlatform, platform: Platform, os_version: OSVersion) -> bool:
+def known_on(since: ByPlatform, platform: Platform, os_version: OSVersion) -> bool:
     row = availability(since, platform)
     return row is not None and row.covers(os_version)
 
@@ -217,7 +337,7 @@ def _exists(since: ByPlatform, platform: Platform, os_version: OSVersion) -> boo
 @lru_cache(maxsize=65536)
 def command_available(request_type: RequestType, platform: Platform, os_version: OSVersion) -> bool:
     """Does that OS know the command? Deprecated ones exist, removed ones do not (R01, R02)."""
-    return _exists(COMMANDS[request_type].since, platform, os_version)
+    return known_on(COMMANDS[request_type].since, platform, os_version)
 
 
 @lru_cache(maxsize=65536)
@@ -231,27 +351,33 @@ def command_deprecated(request_type: RequestType, platform: Platform, os_version
 def action_available(action: InstallAction, platform: Platform, os_version: OSVersion) -> bool:
     """May ScheduleOSUpdate ask for this action there (R09)?"""
     scheduled = command_available(RequestType.SCHEDULE_OS_UPDATE, platform, os_version)
-    return scheduled and _exists(ACTIONS.get(action, {}), platform, os_version)
+    return scheduled and known_on(ACTIONS.get(action, {}), platform, os_version)
 
 
 @lru_cache(maxsize=65536)
 def key_available(key: str, platform: Platform, os_version: OSVersion) -> bool:
     """May an item of ScheduleOSUpdate's `Updates` hold this key there (R11, R14, R15)?"""
     scheduled = command_available(RequestType.SCHEDULE_OS_UPDATE, platform, os_version)
-    return scheduled and _exists(UPDATE_KEYS.get(key, {}), platform, os_version)
+    return scheduled and known_on(UPDATE_KEYS.get(key, {}), platform, os_version)
 
 
 @lru_cache(maxsize=65536)
 def query_available(query: str, platform: Platform, os_version: OSVersion) -> bool:
     """Does DeviceInformation answer this query there?"""
-    return _exists(QUERIES.get(query, {}), platform, os_version)
+    return known_on(QUERIES.get(query, {}), platform, os_version)
 
 
 @lru_cache(maxsize=65536)
 def declaration_available(declaration: str, platform: Platform, os_version: OSVersion) -> bool:
-    """Does that OS take a configuration of this type (D01)? Unknown types: no."""
+    """Does that OS take a declaration of this type (D01)? Unknown types: no."""
     rule = DECLARATIONS.get(declaration)
-    return rule is not None and _exists(rule.since, platform, os_version)
+    return rule is not None and known_on(rule.since, platform, os_version)
+
+
+@lru_cache(maxsize=65536)
+def status_items(platform: Platform, os_version: OSVersion) -> tuple[str, ...]:
+    """What a device of that platform and version can be subscribed to; others it would report as errors."""
+    return tuple(name for name, since in STATUS_ITEMS.items() if known_on(since, platform, os_version))
 
 
 def is_major(installed: OSVersion, target: OSVersion) -> bool:
@@ -316,6 +442,26 @@ RULES: Mapping[str, Rule] = {
     "S08": Rule("S", "deferrals are told by macOS from 12.3 on", _READ_ON),
     "S09": Rule("S", "ScanInitiated is a boolean", _READ_ON),
     "S10": Rule("K", "codes 2213, 3 and 12048 say that there is no update, which is no failure", _READ_ON),
+    "D01": Rule(
+        "S",
+        "the declaration exists on this platform and version, and the enrolment takes it",
+        "Update it by command, or by hand; on macOS, supervise it.",
+    ),
+    "D02": Rule(
+        "S",
+        "Type, Identifier (64 bytes at most) and Payload, and in it the required keys, each of Apple's type and words",
+        "Correct the declaration; it is malformed for every device.",
+    ),
+    "D03": Rule(
+        "S",
+        "TargetLocalDateTime is yyyy-mm-ddThh:mm:ss, without time zone or fraction",
+        "Write it such as 2026-11-20T19:00:00; each device reads it in its own time zone.",
+    ),
+    "D04": Rule("P", "the target is newer than what is installed", "Nothing to do, or plan a newer target."),
+    "D05": Rule("S", "a delay is of 1 to 90 days", "Choose a number from 1 to 90, or leave the delay out."),
+    "D06": Rule(
+        "S", "a key of the payload exists on this platform and version, for its supervision", "Leave that key out."
+    ),
 }
 WARNINGS: Mapping[str, str] = {
     "deprecated": "Apple has deprecated this command; a declaration outlives it.",
@@ -359,7 +505,7 @@ class RequestContext:
     ddm_enforcement_active: bool = False
 
 
-class _Book:
+class Book:
     """Collects the findings of one check."""
 
     def __init__(self) -> None:
@@ -399,7 +545,7 @@ def check_request(
     target_major: what the device's list says of the update; else the versions say, or the product key's ending.
     supplement_base: the version that a security response named by its product key belongs to.
     """
-    book = _Book()
+    book = Book()
     word = request.get("RequestType")
     if word not in tuple(RequestType):
         book.breaks("R16", f"{str(word)[:40]!r} is no command of the kit.")
@@ -425,7 +571,7 @@ def check_request(
     return book.findings()
 
 
-def _check_device(kind: RequestType, device: RequestContext, book: _Book) -> None:
+def _check_device(kind: RequestType, device: RequestContext, book: Book) -> None:
     rule, platform = COMMANDS[kind], device.platform.schema
     where = f"{device.platform} {device.os_version}"
     row = availability(rule.since, platform)
@@ -460,7 +606,7 @@ _OWN_KEYS: Mapping[RequestType, frozenset[str]] = {
 _BARE = frozenset({RequestType.AVAILABLE_OS_UPDATES, RequestType.OS_UPDATE_STATUS, RequestType.SCHEDULE_OS_UPDATE_SCAN})
 
 
-def _check_keys(kind: RequestType, request: Mapping[str, Any], device: RequestContext, book: _Book) -> None:
+def _check_keys(kind: RequestType, request: Mapping[str, Any], device: RequestContext, book: Book) -> None:
     known = _OWN_KEYS.get(kind, frozenset()) | {"RequestType", "RequestRequiresNetworkTether"}
     for key in request:
         if key not in known:
@@ -480,7 +626,7 @@ def _check_keys(kind: RequestType, request: Mapping[str, Any], device: RequestCo
             book.warn("query_unknown")
 
 
-def _check_item(item: Mapping[str, Any], device: RequestContext, target_major: bool | None, book: _Book) -> None:
+def _check_item(item: Mapping[str, Any], device: RequestContext, target_major: bool | None, book: Book) -> None:
     for key in item:
         book.require(key in UPDATE_KEYS, "R16", f"Updates has no key {str(key)[:40]!r}.")
     for key in ("InstallAction", "ProductKey", "ProductVersion", "Priority"):
@@ -506,7 +652,7 @@ def _check_item(item: Mapping[str, Any], device: RequestContext, target_major: b
         book.warn("data_loss")
 
 
-def _check_action(item: Mapping[str, Any], device: RequestContext, book: _Book) -> InstallAction | None:
+def _check_action(item: Mapping[str, Any], device: RequestContext, book: Book) -> InstallAction | None:
     word = item.get("InstallAction")
     if word not in tuple(ACTIONS):
         book.breaks("R09", f"InstallAction {str(word)[:40]!r} cannot be asked for.")
@@ -519,11 +665,11 @@ def _check_action(item: Mapping[str, Any], device: RequestContext, book: _Book) 
     return action
 
 
-def _check_version(item: Mapping[str, Any], device: RequestContext, book: _Book) -> OSVersion | None:
+def _check_version(item: Mapping[str, Any], device: RequestContext, book: Book) -> OSVersion | None:
     word = item.get("ProductVersion")
     if not isinstance(word, str):
         return None
-    exists = _exists(UPDATE_KEYS["ProductVersion"], device.platform, device.os_version)
+    exists = known_on(UPDATE_KEYS["ProductVersion"], device.platform, device.os_version)
     book.require(exists, "R11", f"{device.platform} {device.os_version} does not know ProductVersion.")
     book.require("(" not in word, "R12", f"{word[:40]!r} names a security response.")
     try:
@@ -543,9 +689,9 @@ def _major(item: Mapping[str, Any], device: RequestContext, version: OSVersion |
 
 
 def _check_deferrals(
-    value: object, action: InstallAction | None, major: bool | None, device: RequestContext, book: _Book
+    value: object, action: InstallAction | None, major: bool | None, device: RequestContext, book: Book
 ) -> None:
-    exists = _exists(UPDATE_KEYS["MaxUserDeferrals"], device.platform, device.os_version)
+    exists = known_on(UPDATE_KEYS["MaxUserDeferrals"], device.platform, device.os_version)
     book.require(exists, "R14", f"{device.platform} {device.os_version} does not know MaxUserDeferrals.")
     if type(value) is not int:
         book.breaks("R14", "MaxUserDeferrals is no integer.")
@@ -561,7 +707,7 @@ def _check_deferrals(
 
 def check_result(fields: Fields, request_type: RequestType, platform: Platform, os_version: OSVersion) -> Findings:
     """Every rule that a reply to `request_type` breaks, read strictly. The service reads on regardless."""
-    book = _Book()
+    book = Book()
     try:
         result = read_result(fields)
     except ProtocolError as error:
@@ -595,7 +741,7 @@ def _check_items(
     rule: str,
     platform: Platform,
     os_version: OSVersion,
-    book: _Book,
+    book: Book,
 ) -> None:
     """Required keys of this platform and version are there, and none that it cannot know."""
     items = fields.get(array)
@@ -603,7 +749,7 @@ def _check_items(
         if not isinstance(item, dict):
             continue
         for key, row in keys.items():
-            exists = _exists(row.since, platform, os_version)
+            exists = known_on(row.since, platform, os_version)
             if key in item:
                 book.require(exists, rule, f"{key} from {platform} {os_version}.")
             elif row.required and exists and key not in _TOLERATED and array == "AvailableOSUpdates":

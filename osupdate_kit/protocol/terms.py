@@ -24,6 +24,7 @@ class RequestType(StrEnum):
     SCHEDULE_OS_UPDATE_SCAN = "ScheduleOSUpdateScan"
     DEVICE_INFORMATION = "DeviceInformation"
     SECURITY_INFO = "SecurityInfo"
+    DECLARATIVE_MANAGEMENT = "DeclarativeManagement"
 
 
 class InstallAction(StrEnum):
@@ -69,6 +70,19 @@ class UpdateStatus(StrEnum):
     INSTALL_INSUFFICIENT_POWER = "InstallInsufficientPower"
     INSTALL_PHONE_CALL_IN_PROGRESS = "InstallPhoneCallInProgress"
     INSTALL_FAILED = "InstallFailed"
+
+
+class InstallReason(StrEnum):
+    """What set a pending update off: `reason` of the declarative status item `softwareupdate.install-reason`."""
+
+    SYSTEM_SETTINGS = "system-settings"
+    INSTALL_TONIGHT = "install-tonight"
+    AUTO_UPDATE = "auto-update"
+    NOTIFICATION = "notification"
+    SETUP_ASSISTANT = "setup-assistant"
+    COMMAND_LINE = "command-line"
+    MDM = "mdm"
+    DECLARATION = "declaration"
 
 
 class InstallState(StrEnum):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -11,15 +12,20 @@ import yaml
 from osupdate_kit.protocol.commands import DEFAULT_QUERIES, QUERIES_FROM_27, queries_for
 from osupdate_kit.protocol.rules import (
     ACTIONS,
+    ACTIVATION,
     AVAILABLE_KEYS,
     COMMANDS,
+    DECLARATION_KEYS,
     DECLARATIONS,
     ENFORCEMENT,
     PROGRESS_STATUSES,
     QUERIES,
     RESULT_ACTIONS,
+    SETTINGS,
+    STATUS_ITEMS,
     STATUS_KEYS,
     STATUS_PLATFORMS,
+    SUBSCRIPTIONS,
     UPDATE_KEYS,
     ByPlatform,
     ReplyKey,
@@ -28,8 +34,17 @@ from osupdate_kit.protocol.rules import (
     command_deprecated,
     declaration_available,
     key_available,
+    status_items,
 )
-from osupdate_kit.protocol.terms import InstallAction, Platform, Priority, RequestType, UpdateStatus
+from osupdate_kit.protocol.terms import (
+    InstallAction,
+    InstallReason,
+    InstallState,
+    Platform,
+    Priority,
+    RequestType,
+    UpdateStatus,
+)
 from osupdate_kit.protocol.versions import OSVersion
 from tests.paths import SHARED
 
@@ -43,6 +58,7 @@ FILES = {
     RequestType.SCHEDULE_OS_UPDATE_SCAN: "system.update.scan",
     RequestType.DEVICE_INFORMATION: "information.device",
     RequestType.SECURITY_INFO: "information.security",
+    RequestType.DECLARATIVE_MANAGEMENT: "declarativemanagement",
 }
 Versions = dict[str, str | None]
 
@@ -200,22 +216,109 @@ def test_what_is_asked_of_27_is_what_27_still_answers() -> None:
     assert queries_for(OSVersion.parse("26.10")) == DEFAULT_QUERIES
 
 
+def declared(name: str) -> dict[str, Any]:
+    """Apple's 27.0 file about a declaration."""
+    folder, stem = "configurations", name.removeprefix("com.apple.configuration.")
+    if stem == name:
+        folder, stem = "activations", name.removeprefix("com.apple.activation.")
+    path = f"schema-27/declarative/declarations/{folder}/{stem}.yaml"
+    found: dict[str, Any] = yaml.safe_load((APPLE / path).read_text())
+    return found
+
+
+def enrollments(rows: dict[str, Any], inherited: dict[str, set[str]]) -> dict[str, set[str]]:
+    """`allowed-enrollments` by platform: a key overrides only what it names."""
+    own = {p: set(row["allowed-enrollments"]) for p, row in rows.items() if row and "allowed-enrollments" in row}
+    return inherited | own
+
+
 @pytest.mark.parametrize("name", DECLARATIONS)
 def test_a_declaration_exists_where_the_27_edition_says(name: str) -> None:
-    stem = name.removeprefix("com.apple.configuration.")
-    path = f"schema-27/declarative/declarations/configurations/{stem}.yaml"
-    apple = yaml.safe_load((APPLE / path).read_text())["payload"]
-    facts, rule = LIFECYCLE["ddm"][name], DECLARATIONS[name]
+    apple, rule = declared(name)["payload"], DECLARATIONS[name]
     assert apple["declarationtype"] == name
-    assert ours(rule.since) == apples({}, apple["supportedOS"]) == {p: version(facts[p]) for p in PLATFORMS}
+    assert ours(rule.since) == apples({}, apple["supportedOS"])
     rows = {p: row for p, row in apple["supportedOS"].items() if version(row["introduced"])}
-    only_supervised = {p for p, row in rows.items() if row["allowed-enrollments"] == ["supervised"]}
+    allowed = enrollments(rows, {})
+    only_supervised = {p for p, who in allowed.items() if "device" not in who}
     assert {p.value for p in rule.supervised} == only_supervised
-    assert only_supervised == {p for p, allowed in facts["enrollments"].items() if allowed == ["supervised"]}
+    assert rule.user_enrollment is (not allowed or any("user" in who for who in allowed.values()))
+    if facts := LIFECYCLE["ddm"].get(name):
+        assert ours(rule.since) == {p: version(facts[p]) for p in PLATFORMS}
+        assert only_supervised == {p for p, who in facts["enrollments"].items() if who == ["supervised"]}
 
 
-def test_every_configuration_of_the_lifecycle_facts_is_known() -> None:
-    assert set(DECLARATIONS) == {name for name in LIFECYCLE["ddm"] if name.startswith("com.apple.configuration.")}
+def test_every_declaration_of_the_27_edition_is_known() -> None:
+    files = (APPLE / "schema-27/declarative/declarations").glob("*/*.yaml")
+    assert set(DECLARATIONS) == {yaml.safe_load(path.read_text())["payload"]["declarationtype"] for path in files}
+    assert set(DECLARATIONS) >= {name for name in LIFECYCLE["ddm"] if name.startswith("com.apple.configuration.")}
+    assert set(DECLARATION_KEYS) == set(DECLARATIONS)
+
+
+Row = tuple[str, bool, tuple[str, ...], tuple[int, int] | None, Versions, set[str]]
+
+
+def payload_keys(
+    nodes: list[dict[str, Any]], above: str, since: Versions, allowed: dict[str, set[str]]
+) -> Iterator[tuple[str, Row]]:
+    """Every key of a payload by its path; the one dictionary within an array bears no name on the wire."""
+    for node in nodes:
+        rows = node.get("supportedOS", {})
+        own = {p: version(rows[p]["introduced"]) if "introduced" in rows.get(p, {}) else since[p] for p in PLATFORMS}
+        mine = enrollments(rows, allowed)
+        path, span = f"{above}{node['key']}", node.get("range")
+        yield (
+            path,
+            (
+                node["type"].strip("<>"),
+                node["presence"] == "required",
+                tuple(node.get("rangelist", ())),
+                (span["min"], span["max"]) if span else None,
+                own,
+                {p for p, who in mine.items() if who == {"supervised"} and own[p]},
+            ),
+        )
+        inner = node.get("subkeys", [])
+        if node["type"] == "<array>":
+            inner = inner[0].get("subkeys", [])
+        yield from payload_keys(inner, f"{path}.", own, mine)
+
+
+@pytest.mark.parametrize("name", [ENFORCEMENT, SETTINGS, SUBSCRIPTIONS, ACTIVATION])
+def test_the_keys_of_a_declaration_are_apples(name: str) -> None:
+    file = declared(name)
+    supported = file["payload"]["supportedOS"]
+    apple = dict(payload_keys(file["payloadkeys"], "", apples({}, supported), enrollments(supported, {})))
+    found: dict[str, Row] = {}
+    for path, row in DECLARATION_KEYS[name].items():
+        supervised = {p.value for p in row.supervised & set(row.since)}
+        found[path] = (row.type, row.required, row.words, row.span, ours(row.since), supervised)
+    if name == SUBSCRIPTIONS:  # macOS takes it by User Enrollment as well
+        apple = {path: (*row[:5], row[5] | {"macOS"}) for path, row in apple.items()}
+    assert found == apple
+
+
+@pytest.mark.parametrize("name", STATUS_ITEMS)
+def test_a_status_item_exists_where_apple_says(name: str) -> None:
+    since = {p: found for p, found in ours(STATUS_ITEMS[name]).items() if p != "watchOS"}
+    if facts := LIFECYCLE["ddm"].get(name):
+        assert since == {p: version(facts[p]) for p in since}
+    path = APPLE / f"schema/declarative/status/{name}.yaml"
+    apple = yaml.safe_load(path.read_text())["payload"]
+    assert apple["statusitemtype"] == name
+    old = {p: found for p, found in apples({}, apple["supportedOS"]).items() if found and p != "watchOS"}
+    assert old.items() <= since.items()
+
+
+def test_every_status_item_about_updates_is_known_and_so_are_its_words() -> None:
+    folder = APPLE / "schema/declarative/status"
+    assert {name for name in STATUS_ITEMS if name.startswith("softwareupdate.")} == {
+        path.stem for path in folder.glob("softwareupdate.*.yaml")
+    }
+    state = yaml.safe_load((folder / "softwareupdate.install-state.yaml").read_text())["payloadkeys"][0]
+    assert [word.value for word in InstallState] == re.findall(r"\* '(\w+)'", state["content"])
+    assert {word.value for word in InstallState} - set(state["rangelist"]) == {"waiting"}
+    reason = yaml.safe_load((folder / "softwareupdate.install-reason.yaml").read_text())["payloadkeys"][0]
+    assert [word.value for word in InstallReason] == reason["subkeys"][0]["subkeys"][0]["rangelist"]
 
 
 def test_the_lookups_read_the_tables() -> None:
@@ -239,3 +342,7 @@ def test_the_lookups_read_the_tables() -> None:
     assert declaration_available(ENFORCEMENT, Platform.IPADOS, v("17.0"))
     assert not declaration_available(ENFORCEMENT, Platform.MACOS, v("13.7"))
     assert not declaration_available("com.example", Platform.MACOS, v("26.0"))
+    assert declaration_available(ACTIVATION, Platform.TVOS, v("16.0"))
+    assert "softwareupdate.device-id" in status_items(Platform.IPADOS, v("18.0"))
+    assert "softwareupdate.device-id" not in status_items(Platform.IPADOS, v("17.7"))
+    assert status_items(Platform.MACOS, v("12.6")) == ()

@@ -1,4 +1,4 @@
-"""Every conformance case about commands and replies, read from the reference material."""
+"""Every conformance case about commands, replies and declarations, read from the reference material."""
 
 import json
 from collections import Counter
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from osupdate_kit.protocol.commands import command_of, decode, encode_request, request
+from osupdate_kit.protocol.declarations import check_declaration
 from osupdate_kit.protocol.plists import from_json, read_plist
 from osupdate_kit.protocol.results import read_result, reading
 from osupdate_kit.protocol.rules import RULES, WARNINGS, Findings, RequestContext, check_request, check_result
@@ -46,7 +47,7 @@ def test_every_case_is_a_request_a_reply_or_a_declaration() -> None:
     assert Counter(case["command"] for case in DECLARATIONS) == {
         "com.apple.configuration.softwareupdate.enforcement.specific": 9,
         "com.apple.configuration.softwareupdate.settings": 4,
-    }, "declarations belong to a later issue; these are all that may be left out here"
+    }
     assert (len(REQUESTS), len(REPLIES)) == (81, 30)
 
 
@@ -78,8 +79,15 @@ def test_a_reply_is_judged_and_read_as_the_case_says(case: Case) -> None:
         assert reading(read_result(fields), to, target=target) == case["reading"]
 
 
+@named(DECLARATIONS)
+def test_a_declaration_is_judged_as_the_case_says(case: Case) -> None:
+    assert case["request"]["Type"] == case["command"]
+    assert agrees(check_declaration(case["request"], context(case)), case)
+
+
 def test_every_rule_has_a_reason_and_a_remedy_and_every_warning_a_sentence() -> None:
     expected = {f"R{number:02}" for number in range(1, 21)} | {f"S{number:02}" for number in range(1, 11)}
+    expected |= {f"D{number:02}" for number in range(1, 7)}
     assert set(RULES) == expected
     assert all(rule.kind in "SKP" and rule.says and rule.remedy.endswith(".") for rule in RULES.values())
     assert {word for case in CASES for word in case.get("warns", ())} <= set(WARNINGS)

@@ -12,6 +12,7 @@ from osupdate_kit.errors import ProtocolError
 from osupdate_kit.protocol.commands import (
     AvailableOSUpdates,
     Command,
+    DeclarativeManagement,
     DeviceInformation,
     OSUpdateStatus,
     ScheduleOSUpdate,
@@ -40,7 +41,7 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(ScheduleOSUpdate, updates=st.lists(UPDATES, min_size=1, max_size=4).map(tuple)),
     st.builds(ScheduleOSUpdateScan, force=st.booleans()),
     st.builds(DeviceInformation, queries=st.lists(WORDS, min_size=1, max_size=6).map(tuple)),
-    st.sampled_from([AvailableOSUpdates(), OSUpdateStatus(), SecurityInfo(), DeviceInformation()]),
+    st.sampled_from([AvailableOSUpdates(), OSUpdateStatus(), SecurityInfo(), DeclarativeManagement()]),
 )
 
 
