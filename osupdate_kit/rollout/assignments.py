@@ -35,7 +35,15 @@ class Assignment(NamedTuple):
         return self.box == Box.SENDING or (self.box == Box.QUEUED) == (self.role == GIVE)
 
     def join(self, other: "Assignment") -> "Assignment":
-        return Assignment(*map(max, self, other))
+        return Assignment(
+            max(self.rollout, other.rollout),
+            max(self.role, other.role),
+            max(self.box, other.box),
+            max(self.set_name, other.set_name),
+            max(self.enforce_at, other.enforce_at),
+            max(self.failures, other.failures),
+            max(self.invalid_at, other.invalid_at),
+        )
 
 
 class Said(NamedTuple):

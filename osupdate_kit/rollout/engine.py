@@ -140,10 +140,6 @@ def only_downloads(facts: Facts, course: Course) -> bool:
 # --- The second instrument --------------------------------------------------------------------------------------------
 
 
-def _declares(facts: Facts, course: Course) -> bool:
-    return route(facts, course) is Instrument.DECLARATION
-
-
 def wants_declaration(facts: Facts, course: Course, gate: Gate) -> bool:
     """Is a declaration of this rollout to stand for the device? A shut window takes nothing back; a person does."""
     if gate.stopped or facts.gone or course.rollout in facts.proven:
@@ -181,10 +177,8 @@ def may_send_assignment(facts: Facts, course: Course, outbox: int, gate: Gate) -
         return False
     if one.role == GIVE:
         return may_assign(facts, course, gate)
-    given = max(
-        (n for n, other in facts.assignments.items() if n < outbox and other.set_name == one.set_name), default=0
-    )
-    mine = given and facts.assignments[given].rollout == course.rollout
+    same = [n for n, other in facts.assignments.items() if n < outbox and other.set_name == one.set_name]
+    mine = bool(same) and facts.assignments[max(same)].rollout == course.rollout
     return not (mine and wants_declaration(facts, course, gate))
 
 
