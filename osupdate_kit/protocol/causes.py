@@ -32,6 +32,7 @@ class FailureClass(StrEnum):
     TETHER = "tether"
     FAILED = "failed"
     UNKNOWN = "unknown"
+    INVALID = "invalid"  # the declaration, says the device
     REFUSED = "refused"  # by the server: the device never heard of it
     DEADLINE = "deadline"  # nobody named another cause
 
@@ -74,7 +75,7 @@ CAUSES: Mapping[FailureClass, Cause] = {
     FailureClass.UNSUPPORTED: Cause(
         "Not supported by its OS",
         "The device does not know the command.",
-        "Check the OS version: from OS 27 on, enforce the update by a declaration.",
+        "Check the OS version: from OS 27 on updates go by declaration, which its server must be able to give.",
         Retry.NO,
         Owner.ADMIN,
     ),
@@ -170,6 +171,13 @@ CAUSES: Mapping[FailureClass, Cause] = {
         "The device gives a reason that Apple does not document.",
         "Look up domain and code, and look at the device.",
         Retry.LATER,
+        Owner.ADMIN,
+    ),
+    FailureClass.INVALID: Cause(
+        "Declaration not accepted",
+        "The device calls the declaration invalid, and does not run its target.",
+        "Read its reasons; check that this model can take the target, then plan anew.",
+        Retry.NO,
         Owner.ADMIN,
     ),
     FailureClass.REFUSED: Cause(

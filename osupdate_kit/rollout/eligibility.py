@@ -12,7 +12,13 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from osupdate_kit.fleet.devices import Device
-from osupdate_kit.protocol.rules import action_available, command_available, declaration_available
+from osupdate_kit.protocol.rules import (
+    DECLARATIONS,
+    ENFORCEMENT,
+    action_available,
+    command_available,
+    declaration_available,
+)
 from osupdate_kit.protocol.terms import InstallAction, Platform, RequestType
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.journey import Instrument
@@ -22,8 +28,6 @@ from osupdate_kit.rollout.releases import Catalogue
 from osupdate_kit.rollout.resolution import Unresolved, of_other_platform, resolve
 from osupdate_kit.rollout.state import Version
 from osupdate_kit.rollout.targets import Target
-
-ENFORCEMENT = "com.apple.configuration.softwareupdate.enforcement.specific"
 
 
 class Barrier(StrEnum):
@@ -48,6 +52,7 @@ class Barrier(StrEnum):
     TARGET_OF_OTHER_PLATFORM = "target_of_other_platform"
     DECLARED = "declared"
     NEEDS_DECLARATION = "needs_declaration"
+    NO_VERSION_TO_DECLARE = "no_version_to_declare"
     COMMAND_TOO_NEW = "command_too_new"
     ACTION_TOO_NEW = "action_too_new"
     MINOR_ONLY = "minor_only"
@@ -93,11 +98,15 @@ WORDS: dict[Barrier, tuple[str, str]] = {
     ),
     Barrier.DECLARED: ("a declaration manages its updates", "Withdraw that declaration, or leave the device to it."),
     Barrier.NEEDS_DECLARATION: (
-        "its OS takes updates by declaration only",
-        "The commands are gone in OS 27: enforce the update by a declaration.",
+        "its OS takes updates by declaration only, and its server has no declarations here",
+        "The commands are gone in OS 27: name the server's declarations in the settings, and plan anew.",
     ),
     Barrier.COMMAND_TOO_NEW: ("its OS is too old for ScheduleOSUpdate", "Update it by hand once."),
     Barrier.ACTION_TOO_NEW: ("its OS does not know this InstallAction", "Choose InstallASAP or Default for it."),
+    Barrier.NO_VERSION_TO_DECLARE: (
+        "a declaration names an OS version, and the plan aims at an item",
+        "Items that are no OS update go by command only: leave the device out.",
+    ),
     Barrier.MINOR_ONLY: (
         "MaxUserDeferrals and Priority are for updates within a major version",
         "Plan the upgrade without them.",
@@ -139,6 +148,7 @@ class _Line(NamedTuple):
     text: str
     barriers: tuple[Barrier, ...]
     findings: tuple[Finding, ...]
+    instrument: Instrument
 
 
 class Judge:
@@ -150,37 +160,43 @@ class Judge:
     def __init__(self, plan: RolloutPlan, catalogue: Catalogue | None = None, now: int = 0) -> None:
         self._plan, self._catalogue, self._now = plan, catalogue, now
         self._lines: dict[tuple[Platform, OSVersion, str, object], _Line] = {}
-        self._plain: dict[tuple[str, tuple[Finding, ...]], Verdict] = {}  # most devices have few verdicts between them
+        self._plain: dict[
+            tuple[Instrument, str, tuple[Finding, ...]], Verdict
+        ] = {}  # most devices have few verdicts between them
         self._needs_zone = plan.by_the_clock and not plan.time_zone
 
     def verdict(self, device: Device, told: Told | None = None, told_at: int = 0) -> Verdict:
-        """By command where nothing bars it. A device that only a declaration reaches is barred, and says so.
+        """By command or by declaration, as the plan draws the line, where nothing bars it.
 
         told, told_at: what it told of itself and when, see `preflight.of_device`; None: that is not looked at.
         """
-        barriers, target, findings = self._judged(device, told, told_at)
+        barriers, target, findings, instrument = self._judged(device, told, told_at)
         if barriers:
             return Verdict(Instrument.NONE, barriers, target, findings)
-        known = self._plain.get((target, findings))
+        known = self._plain.get((instrument, target, findings))
         if known is None:
-            known = self._plain[target, findings] = Verdict(Instrument.COMMAND, (), target, findings)
+            known = self._plain[instrument, target, findings] = Verdict(instrument, (), target, findings)
         return known
 
     def barriers(self, device: Device) -> tuple[Barrier, ...]:
-        """Everything that keeps `device` from taking the plan's target by command; empty means eligible."""
+        """Everything that keeps `device` from taking the plan's target; empty means eligible."""
         return self._judged(device, None, 0)[0]
 
     def _judged(
         self, device: Device, told: Told | None, told_at: int
-    ) -> tuple[tuple[Barrier, ...], str, tuple[Finding, ...]]:
+    ) -> tuple[tuple[Barrier, ...], str, tuple[Finding, ...], Instrument]:
         found: list[Barrier] = []
-        target = ""
+        target, instrument = "", Instrument.COMMAND
         findings: tuple[Finding, ...] = ()
+        line = None
+        if device.platform is not None and device.os_version is not None:
+            line = self._line(device, device.platform, device.os_version, told)
+            target, findings, instrument = line.text, line.findings, line.instrument
         if not device.enrolled:
             found.append(Barrier.GONE)
         if device.enrollment_type not in ("Device", ""):
             found.append(Barrier.NOT_DEVICE_CHANNEL)
-        if device.supervised is not True:
+        if device.supervised is not True and _must_be_supervised(instrument, device.platform):
             found.append(Barrier.SUPERVISION_UNKNOWN if device.supervised is None else Barrier.NOT_SUPERVISED)
         if device.awaiting_configuration:
             found.append(Barrier.AWAITING_CONFIGURATION)
@@ -190,9 +206,7 @@ class Judge:
             found.append(Barrier.VERSION_UNKNOWN)
         if device.platform is None:
             found.append(Barrier.PLATFORM_UNKNOWN)
-        elif device.os_version is not None:
-            line = self._line(device.platform, device.os_version, device.model, told)
-            target, findings = line.text, line.findings
+        elif line is not None and device.os_version is not None:
             found += line.barriers
             if _there(line.target, device.os_version, device.build_version):
                 found.append(Barrier.ALREADY_THERE)
@@ -203,27 +217,38 @@ class Judge:
                     findings += tuple(finding for finding in more if finding not in BLOCKING)
         if self._needs_zone and not device.time_zone:
             found.append(Barrier.TIME_ZONE_UNKNOWN)
-        return tuple(found), target, findings
+        return tuple(found), target, findings, instrument
 
-    def _line(self, platform: Platform, os_version: OSVersion, model: str, told: Told | None) -> _Line:
+    def _line(self, device: Device, platform: Platform, os_version: OSVersion, told: Told | None) -> _Line:
         device_id = told.get("SoftwareUpdateDeviceID") if told else None
-        key = (platform, os_version, model, device_id)
+        server = device.key.server if self._plan.declaring.servers else ""
+        key = (platform, os_version, device.model, device_id, server)
         line = self._lines.get(key)
         if line is None:
-            models = tuple(name for name in (model, device_id) if isinstance(name, str) and name)
-            line = self._lines[key] = self._made(platform, os_version, models)
+            models = tuple(name for name in (device.model, device_id) if isinstance(name, str) and name)
+            line = self._lines[key] = self._made(server, platform, os_version, models)
         return line
 
-    def _made(self, platform: Platform, os_version: OSVersion, models: tuple[str, ...]) -> _Line:
+    def _made(self, server: str, platform: Platform, os_version: OSVersion, models: tuple[str, ...]) -> _Line:
         plan, now = self._plan, self._now
         target, text, why_not = resolve(
             plan, self._catalogue, now, platform=platform, os_version=os_version, models=models
         )
-        barriers = tuple(_version_barriers(plan, target, why_not, platform, os_version))
-        findings = of_version(platform, os_version)
+        commands = command_available(RequestType.SCHEDULE_OS_UPDATE, platform, os_version)
+        takes = platform in DEFAULT_ACTIONS and (target.version is not None or why_not is not None)
+        declares = takes and plan.declaring.chosen(server, platform, os_version, commands=commands)
+        instrument = Instrument.DECLARATION if declares else Instrument.COMMAND
+        barriers = tuple(_version_barriers(plan, target, why_not, platform, os_version, instrument))
+        findings = () if declares else of_version(platform, os_version)
         if self._catalogue and not barriers:
             findings += of_release(self._catalogue, target, platform, models, now)
-        return _Line(target, text, barriers, findings)
+        return _Line(target, text, barriers, findings, instrument)
+
+
+@lru_cache(maxsize=64)
+def _must_be_supervised(instrument: Instrument, platform: Platform | None) -> bool:
+    """Commands need it everywhere, an enforcement on macOS only (Apple's schema)."""
+    return instrument is Instrument.COMMAND or platform in DECLARATIONS[ENFORCEMENT].supervised
 
 
 def _there(target: Target, os_version: OSVersion, build: str) -> bool:
@@ -233,19 +258,27 @@ def _there(target: Target, os_version: OSVersion, build: str) -> bool:
 
 
 def _version_barriers(
-    plan: RolloutPlan, target: Target, why_not: Unresolved | None, platform: Platform, os_version: OSVersion
+    plan: RolloutPlan,
+    target: Target,
+    why_not: Unresolved | None,
+    platform: Platform,
+    os_version: OSVersion,
+    instrument: Instrument,
 ) -> Iterable[Barrier]:
     if platform not in DEFAULT_ACTIONS:
         yield Barrier.PLATFORM_WITHOUT
         return
-    if not command_available(RequestType.SCHEDULE_OS_UPDATE, platform, os_version):
-        if declaration_available(ENFORCEMENT, platform, os_version):
-            yield Barrier.NEEDS_DECLARATION
-        else:
+    by_command = instrument is Instrument.COMMAND
+    if by_command and not command_available(RequestType.SCHEDULE_OS_UPDATE, platform, os_version):
+        if not declaration_available(ENFORCEMENT, platform, os_version):
             yield Barrier.COMMAND_TOO_NEW
+        elif target.version is None and not why_not:
+            yield Barrier.NO_VERSION_TO_DECLARE
+        else:
+            yield Barrier.NEEDS_DECLARATION
         return
     actions = plan.steps(platform).actions
-    if not all(action_available(action, platform, os_version) for action in actions):
+    if by_command and not all(action_available(action, platform, os_version) for action in actions):
         yield Barrier.ACTION_TOO_NEW
     if why_not:
         yield Barrier(why_not)
@@ -264,5 +297,5 @@ def _version_barriers(
     minor_keys = plan.priority is not None or (
         plan.max_user_deferrals is not None and InstallAction.INSTALL_LATER in actions
     )
-    if platform is Platform.MACOS and major_jump and minor_keys:
+    if by_command and platform is Platform.MACOS and major_jump and minor_keys:
         yield Barrier.MINOR_ONLY

@@ -3,7 +3,8 @@
 The keys of `RolloutEvent.evidence`: `of` (step, query, push); of a step `role`, `action`; of a query `type`; of a push
 `gate`; of an answer `answer`, `returned`, `failure` (class, text), `lasting`, `look`, `share`, `deferrals` (most,
 remaining, next), `items` (key, version, build), `offered` (product keys aimed at), `scanned`, `os_version`, `build`,
-`supplemental_build`, `extra`, `proves` (rollouts), `progress` (a rank).
+`supplemental_build`, `extra`, `proves` (rollouts), `progress` (a rank). Of an assignment `role`, `set`, `enforce_at`;
+of a status report `said` (pairs of what and text), `failures` (a number), `invalid`, `reports` (how many there are).
 """
 
 from datetime import datetime
@@ -11,7 +12,9 @@ from typing import Any
 
 from osupdate_kit.protocol.causes import CAUSES, FailureClass, Retry, words_of_failure
 from osupdate_kit.protocol.results import CommandResult, UpdateProgress, failure_of
+from osupdate_kit.protocol.status import DeclarationStatus, StatusReport
 from osupdate_kit.protocol.terms import CommandStatus, InstallAction, RequestType, UpdateStatus
+from osupdate_kit.rollout.enforcement import enforcement_id
 from osupdate_kit.rollout.state import Facts, Version
 
 _NOTHING_THERE = frozenset({FailureClass.NO_UPDATE, FailureClass.UNSUPPORTED})
@@ -51,7 +54,55 @@ def _tells_why(of: dict[str, Any]) -> bool:
     return of["of"] == "step" or of.get("type") in (
         RequestType.SCHEDULE_OS_UPDATE_SCAN,
         RequestType.AVAILABLE_OS_UPDATES,
+        RequestType.DECLARATIVE_MANAGEMENT,
     )
+
+
+_INSTALL_RANKS = {"waiting": 100, "downloading": 200, "prepared": 500, "installing": 900}
+
+
+def words_of_report(report: StatusReport, number: int, set_name: str) -> dict[str, Any]:
+    """All that one status report says. number, set_name: of the assignment that holds; 0 and empty: none does."""
+    words: dict[str, Any] = {"of": "report", "said": _said(report, set_name)}
+    if report.os_version is not None:
+        words["os_version"] = str(report.os_version)
+        words["build"] = report.build_version or ""
+        words["supplemental_build"] = report.supplemental_build_version or ""
+        words["extra"] = report.supplemental_extra_version or ""
+    if number and (rank := _INSTALL_RANKS.get(report.install_state_text or "", 0)):
+        words["progress"] = (number + 1) * _STEP_RANK + rank
+    if number and report.failure and report.failure.failures:
+        words["failures"] = report.failure.failures
+        words["failure"] = [FailureClass.FAILED.value, report.failure.reason or "The device names no reason."]
+    ours = (report.declarations or {}).get(enforcement_id(set_name))
+    if number and ours and ours.broken:
+        words["invalid"] = True
+        words["failure"] = [FailureClass.INVALID.value, _why(ours) or "The device names no reason."]
+    return words
+
+
+def _said(report: StatusReport, set_name: str) -> list[list[str]]:
+    """What people are shown of it, by what it speaks of; what it does not name is left out, for it is not said."""
+    said: dict[str, str | None] = {"state": report.install_state_text, "device_id": report.device_id}
+    if report.pending_version:
+        os_version, build, when = report.pending_version
+        said["pending"] = f"{os_version} {build}".strip()
+        said["pending_by"] = when.isoformat(timespec="seconds") if when else ""
+    if report.install_reason:
+        said["why"] = ", ".join(report.install_reason.reasons)
+        said["declaration"] = report.install_reason.declaration_id
+    if report.failure:
+        said["failure"] = f"{report.failure.failures}: {report.failure.reason}" if report.failure.failures else ""
+    if report.declarations is not None and set_name:
+        ours = report.declarations.get(enforcement_id(set_name))
+        active = "" if ours is None else "active" if ours.active else "inactive"
+        said["ours"] = f"{active}, {ours.valid}: {_why(ours)}".rstrip(": ") if ours else "not there"
+    return [[what, text] for what, text in said.items() if text is not None]
+
+
+def _why(status: DeclarationStatus) -> str:
+    reasons = (" ".join(part for part in (one.code, one.description, one.detail) if part) for one in status.reasons)
+    return "; ".join(reasons)[:500]
 
 
 def version_in(words: dict[str, Any]) -> Version | None:

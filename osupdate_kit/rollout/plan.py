@@ -14,6 +14,7 @@ import yaml
 from osupdate_kit.errors import PlanError, ProtocolError
 from osupdate_kit.protocol.commands import ScheduleOSUpdate, UpdateRequest
 from osupdate_kit.protocol.terms import InstallAction, Platform, Priority
+from osupdate_kit.rollout.enforcement import Declaring
 from osupdate_kit.rollout.policy import Steps
 from osupdate_kit.rollout.releases import CatalogueRef
 from osupdate_kit.rollout.targets import Goal, Target, is_goal
@@ -63,6 +64,7 @@ class RolloutPlan:
     max_user_deferrals: int | None = None
     priority: Priority | None = None
     tries: int = 3
+    declaring: Declaring = field(default_factory=Declaring)
     window: Window = field(default_factory=Window)  # of steps that can install, and of all if there is no other
     download_window: Window | None = None  # of steps that cannot install
     blackouts: tuple[Blackout, ...] = ()
@@ -159,6 +161,7 @@ class RolloutPlan:
             "max_user_deferrals": self.max_user_deferrals,
             "priority": self.priority.value if self.priority else None,
             "tries": self.tries,
+            "declaring": self.declaring.words(),
             "window": self.window.words(),
             "download_window": self.download_window.words() if self.download_window else None,
             "blackouts": [one.words() for one in self.blackouts],
@@ -190,6 +193,7 @@ class RolloutPlan:
                 max_user_deferrals=words.get("max_user_deferrals"),
                 priority=Priority(priority) if priority else None,
                 tries=int(words.get("tries", 3)),
+                declaring=Declaring.from_words(words["declaring"]) if words.get("declaring") else Declaring(),
                 **timing(words),
                 time_zone=str(words.get("time_zone") or ""),
                 deadline_at=micros(words["deadline_at"]),
