@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from osupdate_kit.cli import alerts, feeds, fleet, holds, looks, rollouts, run
+from osupdate_kit.cli import alerts, feeds, fleet, holds, looks, rollouts, run, setup
 from osupdate_kit.cli.common import Common
 from osupdate_kit.errors import OSUpdateKitError
 
@@ -27,6 +27,7 @@ rollouts.add_to(app)
 holds.add_to(app)
 looks.add_to(app)
 alerts.add_to(app)
+setup.add_to(app)
 
 
 @app.callback()

@@ -30,6 +30,7 @@ from osupdate_kit.rollout.targets import Target
 from osupdate_kit.service.receiver import LedgerInbox, Receiver, serve_receiver, webhook_sources
 from osupdate_kit.service.serve import serve as serve_until
 from osupdate_kit.service.service import Service
+from osupdate_kit.service.tally import Tally
 from osupdate_kit.settings import CONFIG_VARIABLE
 from osupdate_kit.stores.upgrade import upgrade as bring_up
 from osupdate_kit.views.reports import browser
@@ -202,7 +203,7 @@ def serve(context: typer.Context) -> None:
             receiver = Receiver(LedgerInbox(kit.ledger), sources, kit.clock)
             with (
                 serve_receiver(receiver, host=settings.receiver.host, port=settings.receiver.port) as running,
-                Service(kit.turns()),
+                Service(kit.turns(), {"tally": Tally(kit.ledger, receiver, running.url).turn}),
             ):
                 for server in servers:
                     console.print(f"Webhook of {server.name}: {running.url}/webhook/{server.name}", soft_wrap=True)

@@ -39,6 +39,7 @@ from osupdate_kit.views.status import DeviceStatus, RolloutStatusView, count, is
 if TYPE_CHECKING:
     import pandas as pd
 
+    from osupdate_kit.kit.doctor import Diagnosis
     from osupdate_kit.kit.why import Why
     from osupdate_kit.views.grid import DeviceGrid
     from osupdate_kit.views.tables import Table
@@ -82,11 +83,13 @@ class Kit:
         watch: Watch | None = None,
         feeds: Feeds | None = None,
         alerts: AlertSettings | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.ledger, self.servers, self.clock, self.cadences = ledger, servers, clock, cadences
         self.who = who or _user()
         self.feeds = feeds or Feeds({}, Path(), _shipped_releases)
         self.watch, self._alerts = watch or Watch(), alerts or AlertSettings()
+        self._settings = settings
 
     @classmethod
     def open(cls, settings: Settings, *, migrate: bool = True) -> "Kit":
@@ -108,6 +111,7 @@ class Kit:
             watch=settings.watch(),
             alerts=settings.alerts,
             feeds=feeds,
+            settings=settings,
         )
 
     def close(self) -> None:
@@ -123,6 +127,20 @@ class Kit:
 
     def check_servers(self) -> list[ServerCheck]:
         return [server.check() for server in self.servers.values()]
+
+    def doctor(self, device: str = "", *, server: str = "", seconds: float = 120) -> "Diagnosis":
+        """Every hop from the settings to a device's answer: ok, failed with its remedy, or not looked at.
+
+        device: serial, UDID or enrollment ID of one to wake and ask, by way of the running service.
+        """
+        from osupdate_kit.kit.doctor import examine
+
+        return examine(self._load, device=device, server=server, seconds=seconds)
+
+    def _load(self) -> Settings:
+        if self._settings is None:
+            raise SettingsError("This kit was made without settings.", remedy="Use connect() or Kit.open().")
+        return self._settings
 
     def sync(self, source: str, server: str = "", *, ask: bool = True) -> Sync:
         """Take devices from a list or from NanoMDM's database, then ask those of which too little is known."""

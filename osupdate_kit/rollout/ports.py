@@ -78,6 +78,11 @@ class ServerCheck:
     version: str = ""
     message: str = ""
     remedy: str = ""
+    hop: str = ""  # which of `CHECKED` is broken; empty when all is well
+    server_at: int = 0  # the Date header of its answer, microseconds UTC, whole seconds; 0 = none
+
+
+CHECKED = ("address", "kind", "key", "enqueue")  # what a check looks at, one after the other
 
 
 class CommandServer(Protocol):

@@ -117,26 +117,41 @@ class QueueServer:
         answer = self._wire.call("GET", self.dialect.version, signed=False)
         version = (answer.said or {}).get("version")
         if answer.status != 200 or not isinstance(version, str):
-            return self._checked("", *self._diagnosis(answer))
+            return self._checked("", _unreached(answer) or "kind", answer, *self._diagnosis(answer))
         version = version[:80]
         answer = self._wire.call("PUT", _nothing(self.dialect), b"")
         if answer.status == 401:
             return self._checked(
                 version,
+                "key",
+                answer,
                 "does not accept the API key.",
                 f"Compare the key with the server's {self.dialect.key_flag} flag, and the user with "
                 f"`{self.dialect.user}`.",
             )
         if not isinstance((answer.said or {}).get("command_error"), str):
-            return self._checked(version, *self._diagnosis(answer))
+            hop = _unreached(answer) or ("kind" if answer.status == 404 else "enqueue")
+            return self._checked(version, hop, answer, *self._diagnosis(answer))
         return ServerCheck(
-            server=self.name, ok=True, version=version, message=f"{self.name} answers and takes our key."
+            server=self.name,
+            ok=True,
+            version=version,
+            message=f"{self.name} answers and takes our key.",
+            server_at=answer.server_at,
         )
 
     # --- what is wrong with an address ---
 
-    def _checked(self, version: str, message: str, remedy: str) -> ServerCheck:
-        return ServerCheck(server=self.name, ok=False, version=version, message=f"{self.name} {message}", remedy=remedy)
+    def _checked(self, version: str, hop: str, answer: Answer, message: str, remedy: str) -> ServerCheck:
+        return ServerCheck(
+            server=self.name,
+            ok=False,
+            version=version,
+            message=f"{self.name} {message}",
+            remedy=remedy,
+            hop=hop,
+            server_at=answer.server_at,
+        )
 
     def _diagnosis(self, answer: Answer) -> tuple[str, str]:
         """What an answer that is not such a server's means, and the remedy."""
@@ -146,7 +161,7 @@ class QueueServer:
                 authority = "Install the authority's certificate, or name it in REQUESTS_CA_BUNDLE."
                 return f"{at}: {answer.trouble}.", authority
             return f"{at} does not answer: {answer.trouble}.", _DOWN
-        if answer.status in (502, 503, 504):
+        if answer.status in _BEHIND:
             return f"{at} is down behind its proxy (HTTP status {answer.status}).", _DOWN
         own = self.dialect.name
         if answer.status == 404 and (other := self._other_kind()):
@@ -167,6 +182,13 @@ class QueueServer:
 
 
 _DOWN = "Start the server, or correct its url in the settings; see that nothing between here and it blocks the way."
+
+
+_BEHIND = (502, 503, 504)  # a proxy's word that there is nobody behind it
+
+
+def _unreached(answer: Answer) -> str:
+    return "address" if not answer.status or answer.status in _BEHIND else ""
 
 
 def _nothing(dialect: Dialect) -> str:

@@ -7,6 +7,7 @@ and `after` let a simulation break the line on either side of the server.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -123,3 +124,25 @@ class Caller:
                 return 200 <= response.status_code < 300
         except requests.RequestException:
             return False
+
+
+class Health(Enum):
+    """What answers where the receiver should be."""
+
+    OURS = "ours"
+    OTHER = "other"
+    SILENT = "silent"
+
+
+def health(url: str, *, timeout_seconds: float = 5.0) -> Health:
+    """Ask the receiver at `url`, directly: a proxy of the environment would speak of itself."""
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            with session.get(f"{url}/health", timeout=timeout_seconds, allow_redirects=False) as response:
+                told = response.json()
+        except requests.JSONDecodeError:
+            return Health.OTHER
+        except requests.RequestException:
+            return Health.SILENT
+    return Health.OURS if isinstance(told, dict) and "received" in told else Health.OTHER

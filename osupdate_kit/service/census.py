@@ -38,8 +38,8 @@ class Census:
             keys = tx.census_next(self._per_minute)
             known = tx.devices(keys)
             macs = [key for key in keys if key in known and known[key].device.platform in (Platform.MACOS, None)]
-            rows = [_asked(key, RequestType.DEVICE_INFORMATION, now) for key in keys]
-            tx.add_outbox([*rows, *(_asked(key, RequestType.SECURITY_INFO, now) for key in macs)])
+            rows = [asked(key, RequestType.DEVICE_INFORMATION, now) for key in keys]
+            tx.add_outbox([*rows, *(asked(key, RequestType.SECURITY_INFO, now) for key in macs)])
             tx.census_done(keys)
         self._next_at = now + MINUTE
         return len(keys)
@@ -51,7 +51,8 @@ _QUESTIONS = {
 }
 
 
-def _asked(key: DeviceKey, request_type: RequestType, now: int) -> OutboxRow:
+def asked(key: DeviceKey, request_type: RequestType, now: int) -> OutboxRow:
+    """The question to one device, for the sender."""
     return OutboxRow(
         key=key,
         rollout=0,

@@ -9,11 +9,12 @@ import ipaddress
 import json
 import logging
 import queue
+import re
 import socket
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -120,6 +121,35 @@ class Note:
 
 
 @dataclass(slots=True)
+class Heard:
+    """Of one server's calls: when one was last taken in, and what was refused since. 0 = never."""
+
+    taken: int = 0
+    taken_at: int = 0
+    refused: dict[str, int] = field(default_factory=dict)  # by reason, since the last one that was taken in
+    refused_at: int = 0
+    path: str = ""  # where a call to no server of ours last went; of `STRANGERS` only
+
+    def take(self, now: int) -> None:
+        self.taken += 1
+        self.taken_at = now
+        if self.refused:
+            self.refused = {}
+
+    def refuse(self, status: int, words: str, now: int) -> None:
+        """words: one of our own few sentences, so that what is kept is bounded, whoever calls."""
+        reason = next((one for one in _REASONS if one in words), str(status))
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+        self.refused_at = now
+
+
+STRANGERS = ""  # under this name calls are counted that go to no server of the settings
+WRONG_SIGNATURE, NO_SIGNATURE = "a wrong signature", "no signature"
+_REASONS = (WRONG_SIGNATURE, NO_SIGNATURE)
+_PATH = re.compile(r"/[A-Za-z0-9/._-]{0,79}")
+
+
+@dataclass(slots=True)
 class _Waiting:
     """An event on its way to the commit, and who waits for it. status: 0 until it is decided."""
 
@@ -140,6 +170,7 @@ class Receiver:
         self.refused = 0  # answered with anything else
         self.last_at = 0  # when the last one was acknowledged; 0 = none yet
         self.notes: deque[Note] = deque(maxlen=_NOTES)
+        self.heard = {name: Heard() for name in (*self.sources, STRANGERS)}
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._held_bytes = 0
@@ -154,7 +185,7 @@ class Receiver:
         if waiting:
             self._commit([waiting])
             status = waiting.status
-        return self._counted(status)
+        return self._counted(server, status)
 
     def health(self) -> dict[str, int]:
         """Counts since the start; `last_at` in microseconds UTC, 0 = never; `queue`: events that wait for a commit."""
@@ -176,7 +207,7 @@ class Receiver:
         if len(body) > MAX_BYTES:
             return self._refuse(server, 413, f"a body of more than {MAX_BYTES} bytes"), None
         if source.key is not None and not signature_ok(body, signature, source.key):
-            words = "a wrong signature" if signature else "no signature"
+            words = WRONG_SIGNATURE if signature else NO_SIGNATURE
             return self._refuse(server, 401, f"{words}; compare the webhook key with -webhook-hmac-key"), None
         if server in self._forwards:
             self._forwards[server].put(body, signature)
@@ -189,15 +220,27 @@ class Receiver:
         return 0, _Waiting(server, self._clock.now(), event)
 
     def _refuse(self, server: str, status: int, words: str) -> int:
-        server = server if server in self.sources else "unknown"
-        self.notes.append(Note(self._clock.now(), server, status, words))
+        now = self._clock.now()
+        if server in self.sources:
+            self.heard[server].refuse(status, words, now)
+        else:
+            self._strange(f"/webhook/{server}", now)
+            server = "unknown"
+        self.notes.append(Note(now, server, status, words))
         log.info("webhook of %s: %s, %s", server, status, words)
         return status
 
-    def _counted(self, status: int) -> int:
+    def _strange(self, path: str, now: int) -> None:
+        """A call that is for no server of ours: its path may show what is mistyped. Strangers write it, too."""
+        heard = self.heard[STRANGERS]
+        heard.refuse(404, "", now)
+        heard.path = path if _PATH.fullmatch(path) else "/…"
+
+    def _counted(self, server: str, status: int) -> int:
         if status == 200:
             self.received += 1
-            self.last_at = self._clock.now()
+            self.last_at = now = self._clock.now()
+            self.heard[server].take(now)
         else:
             self.refused += 1
         return status
@@ -272,6 +315,8 @@ class Receiver:
         elif path == "/health" and scope["method"] == "GET":
             await _answer(send, 200, json.dumps(self.health()).encode(), "application/json")
         else:
+            if scope["method"] == "POST":
+                self._strange(path, self._clock.now())
             await _answer(send, 404)
 
     async def _webhook(self, server: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -296,7 +341,7 @@ class Receiver:
                     status = await waiting.done
         finally:
             self._held_bytes -= len(body)
-        self._counted(status)
+        self._counted(server, status)
         await _answer(send, status, close=status == 413 and (length or _DISCARD_BYTES) >= _DISCARD_BYTES)
 
     async def _read(self, server: str, receive: Receive, body: bytearray) -> int:
@@ -496,16 +541,7 @@ def serve_receiver(receiver: Receiver, *, host: str = "127.0.0.1", port: int = 8
 
     Raises SettingsError if the address cannot be had, or if a server that does not sign could be impersonated there.
     """
-    if not _is_loopback(host):
-        open_to_all = [s.name for s in receiver.sources.values() if s.key is None and not s.trusted_proxy]
-        if open_to_all:
-            raise SettingsError(
-                f"servers.{open_to_all[0]} signs nothing, and the receiver would listen on {host}: anybody could post.",
-                remedy=(
-                    "If it can sign, name its webhook_key_env or webhook_key_file. If not, listen on 127.0.0.1, or put "
-                    "a TLS proxy before the receiver that lets only this server in, and state trusted_proxy = true."
-                ),
-            )
+    refuse_strangers(receiver.sources.values(), host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
@@ -517,6 +553,19 @@ def serve_receiver(receiver: Receiver, *, host: str = "127.0.0.1", port: int = 8
     running = RunningReceiver(receiver, listener)
     running.start()
     return running
+
+
+def refuse_strangers(sources: Iterable[WebhookSource], host: str) -> None:
+    """Raises SettingsError if a server that does not sign could be impersonated by whoever reaches `host`."""
+    unsigned = [] if _is_loopback(host) else [s.name for s in sources if s.key is None and not s.trusted_proxy]
+    if unsigned:
+        raise SettingsError(
+            f"servers.{unsigned[0]} signs nothing, and the receiver would listen on {host}: anybody could post.",
+            remedy=(
+                "If it can sign, name its webhook_key_env or webhook_key_file. If not, listen on 127.0.0.1, or put "
+                "a TLS proxy before the receiver that lets only this server in, and state trusted_proxy = true."
+            ),
+        )
 
 
 def _is_loopback(host: str) -> bool:

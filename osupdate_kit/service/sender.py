@@ -16,10 +16,9 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.commands import encode_request
 from osupdate_kit.rollout.engine import may_send, may_wake, only_downloads
 from osupdate_kit.rollout.events import EventKind
-from osupdate_kit.rollout.journey import OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
+from osupdate_kit.rollout.journey import Box, OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
 from osupdate_kit.rollout.policy import MINUTE, Gate
 from osupdate_kit.rollout.ports import Clock, CommandServer, EnqueueAnswer, Outcome
-from osupdate_kit.rollout.journey import Box
 from osupdate_kit.rollout.state import Course, Facts
 from osupdate_kit.service.loop import gate_of, why_held
 from osupdate_kit.service.record import Plans, facts_of, record

@@ -98,6 +98,7 @@ class Service:
     """Drives the turns in threads. `stop()` ends them after the turn they are in; a kill at any time loses nothing."""
 
     turns: Turns
+    besides: Mapping[str, Callable[[], object]] = field(default_factory=dict)  # turns of others that run with it
     _stopping: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -107,6 +108,7 @@ class Service:
             "worker": turns.worker.turn,
             "loop": turns.decide,
             **{f"sender {name}": sender.turn for name, sender in turns.senders.items()},
+            **self.besides,
         }
         if turns.teller:
             jobs["alerts"] = turns.teller.turn

@@ -89,6 +89,7 @@ class Site:
     specs: Sequence[DeviceSpec]
     environment: dict[str, str]
     ledger: Ledger
+    server: RealServer
     output: list[str] = field(default_factory=list)
     services: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
@@ -106,6 +107,10 @@ class Site:
 
     def json(self, *words: str) -> Any:
         return json.loads(self.run(*words, "--json"))
+
+    def json_of(self, *words: str, exits: int) -> Any:
+        """The same of a command that may find something."""
+        return json.loads(self.run(*words, "--json", exits=exits))
 
     def serve(self) -> None:
         """Start a service; it stands by while another works."""
@@ -253,7 +258,7 @@ def site(
             write_list(tuple(specs), folder / "fleet.csv")
             environment = {name: value for name, value in os.environ.items() if not name.startswith("OSUPDATE_KIT_")}
             environment |= {"OSUPDATE_KIT_STORE_URL": url, "NO_COLOR": "1", "COLUMNS": "200"}
-            made = Site(folder, world, truth, clock, recorder, proxy, specs, environment, ledger)
+            made = Site(folder, world, truth, clock, recorder, proxy, specs, environment, ledger, server)
             try:
                 yield made
             finally:
