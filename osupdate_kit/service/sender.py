@@ -221,7 +221,7 @@ class Sender:
         body = encode_request(json.loads(first.command), first.command_uuid)
         self._settle(rows, self._server.enqueue(body, ids, push=push), push)
 
-    def _settle(self, rows: Sequence[OutboxRow], answer: EnqueueAnswer, push: bool) -> None:
+    def _settle(self, rows: Sequence[OutboxRow], answer: EnqueueAnswer, push: bool = False) -> None:
         """Keep what the answer proves: statuses at once, evidence by way of the inbox."""
         now = self._clock.now()
         by_fate: dict[OutboxStatus, list[OutboxRow]] = defaultdict(list)
