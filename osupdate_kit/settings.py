@@ -101,6 +101,11 @@ class ServerSettings(BaseModel):
     forward_to: Annotated[str, AfterValidator(lambda url: url and _server_url(url)), Field(repr=False)] = ""
     trusted_proxy: bool = False  # a TLS proxy lets only this server reach its webhook address
     push_certificate_expires: date | None = None  # no server in use tells it
+    declarations: Literal["", "none", "nanohub", "kmfddm"] = ""  # empty: NanoHUB's own, for others none
+    declarations_url: Annotated[str, AfterValidator(lambda url: url and _server_url(url))] = ""
+    declarations_key_env: str = ""
+    declarations_key_file: str = ""
+    declarations_keyring: str = ""
 
     _place: "_Place" = PrivateAttr(default_factory=lambda: _Place("servers", None, Path.cwd()))
 
@@ -117,6 +122,48 @@ class ServerSettings(BaseModel):
                 "loopback, or put a TLS proxy before it that lets only this server in, and state trusted_proxy = true"
             )
         return self
+
+    @model_validator(mode="after")
+    def _declarations_whole(self) -> Self:
+        places = sum(map(bool, (self.declarations_key_env, self.declarations_key_file, self.declarations_keyring)))
+        if self.declarations == "nanohub" and self.kind != "nanohub":
+            raise ValueError('declarations = "nanohub" is for kind = "nanohub"; beside NanoMDM stands "kmfddm"')
+        if self.declarations == "kmfddm":
+            if self.kind == "nanohub":
+                raise ValueError('NanoHUB has its own declarations; write declarations = "nanohub", or leave it out')
+            if not self.declarations_url:
+                raise ValueError("say where KMFDDM is, by declarations_url")
+            if places != 1:
+                raise ValueError(
+                    "say where KMFDDM's API key is, by one of declarations_key_env, declarations_key_file and "
+                    "declarations_keyring"
+                )
+        elif self.declarations_url or places:
+            raise ValueError('declarations_url and its key are for declarations = "kmfddm"')
+        return self
+
+    @property
+    def declared_by(self) -> Literal["", "nanohub", "kmfddm"]:
+        """What kind of server takes its declarations; empty: none does."""
+        if self.declarations == "none":
+            return ""
+        return self.declarations or ("nanohub" if self.kind == "nanohub" else "")
+
+    def declarations_address(self) -> str:
+        """Where that server is."""
+        return self.declarations_url or self.url
+
+    def declarations_user(self) -> str:
+        """By which name it knows us; empty: by the one that it has by default."""
+        return "" if self.declarations == "kmfddm" else self.user
+
+    def declarations_key(self) -> str:
+        """Its API key, read now. Raises SettingsError naming the server and the place."""
+        if self.declarations != "kmfddm":
+            return self.api_key()
+        return self._place.read(
+            "declarations_key", self.declarations_key_env, self.declarations_key_file, self.declarations_keyring
+        )
 
     def api_key(self) -> str:
         """The API key, read now. Raises SettingsError naming the server and the place."""

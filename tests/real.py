@@ -1,4 +1,4 @@
-"""Programs that are no Python packages, started for a test and ended with it: NanoMDM, NanoHUB and PostgreSQL.
+"""Programs that are no Python packages, started for a test and ended with it: NanoMDM, NanoHUB, KMFDDM and PostgreSQL.
 
 Where one is missing the test is skipped with the reason; with OSUPDATE_KIT_REQUIRE_ALL=1 it fails instead.
 """
@@ -75,6 +75,17 @@ class RealServer:
     log: Path
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaringServer:
+    """A running KMFDDM; `nanomdm` stands before it, and devices talk to that."""
+
+    url: str
+    api_key: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    nanomdm: RealServer
+
+
 @contextmanager
 def nanomdm(
     storage: Literal["inmem", "pgsql"] = "inmem",
@@ -85,13 +96,39 @@ def nanomdm(
     webhook_key: str = "",
     api_key: str = "lab-key",
     mode: IdentityMode = IdentityMode.RFC9440,
+    declarations_url: str = "",
+    listen: str = "",
 ) -> Iterator[RealServer]:
     """NanoMDM 0.9.0 on loopback. For pgsql give the `dsn` of a database made by `Cluster.nanomdm_database`."""
     words = [str(_go_binary("nanomdm", "NanoMDM 0.9.0")), "-api", api_key, "-storage", storage, "-storage-dsn", dsn]
     words += ["-storage-options", "delete=1"] if delete else []
     words += ["-webhook-hmac-key", webhook_key] if webhook_key else []
-    with _running(words, api_key, webhook_url, mode) as server:
+    words += ["-dm", f"{declarations_url}/"] if declarations_url else []
+    with _running(words, api_key, webhook_url, mode, listen) as server:
         yield server
+
+
+@contextmanager
+def kmfddm(
+    *, webhook_url: str = "", webhook_key: str = "", api_key: str = "lab-key", declarations_key: str = "ddm-key"
+) -> Iterator[DeclaringServer]:
+    """KMFDDM 0.8.3 on loopback, in memory, behind a NanoMDM."""
+    address, before = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    words = [str(_go_binary("kmfddm", "KMFDDM 0.8.3")), "-api", declarations_key, "-storage", "inmem"]
+    words += ["-listen", address, "-enqueue", f"http://{before}/v1/enqueue/", "-enqueue-key", api_key]
+    with (
+        _process(words, address) as (process, log),
+        nanomdm(
+            webhook_url=webhook_url,
+            webhook_key=webhook_key,
+            api_key=api_key,
+            declarations_url=f"http://{address}",
+            listen=before,
+        ) as server,
+    ):
+        yield DeclaringServer(
+            url=f"http://{address}", api_key=declarations_key, process=process, log=log, nanomdm=server
+        )
 
 
 @contextmanager
@@ -105,20 +142,30 @@ def nanohub(
 
 
 @contextmanager
-def _running(words: list[str], api_key: str, webhook_url: str, mode: IdentityMode) -> Iterator[RealServer]:
-    """The program, with the flags that both have in common."""
+def _running(
+    words: list[str], api_key: str, webhook_url: str, mode: IdentityMode, listen: str = ""
+) -> Iterator[RealServer]:
+    """The program, with the flags that NanoMDM and NanoHUB have in common."""
     with tempfile.TemporaryDirectory(prefix="osupdate-kit-") as folder:
         identities = Identities(mode)
-        address = f"127.0.0.1:{free_port()}"
+        address = listen or f"127.0.0.1:{free_port()}"
         words = [*words, "-listen", address, "-ca", str(identities.write_ca(Path(folder) / "ca.pem"))]
         words += ["-cert-header", IDENTITY_HEADER] if mode is not IdentityMode.SIGNATURE else []
         words += ["-webhook-url", webhook_url] if webhook_url else []
+        with _process(words, address) as (process, log):
+            yield RealServer(url=f"http://{address}", api_key=api_key, identities=identities, process=process, log=log)
+
+
+@contextmanager
+def _process(words: list[str], address: str) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
+    """The program, once it listens, and its log."""
+    with tempfile.TemporaryDirectory(prefix="osupdate-kit-") as folder:
         log = Path(folder) / "server.log"
         with log.open("wb") as output:
             process = subprocess.Popen(words, stdout=output, stderr=output)
         try:
             _await_port(address, process, log)
-            yield RealServer(url=f"http://{address}", api_key=api_key, identities=identities, process=process, log=log)
+            yield process, log
         finally:
             process.terminate()
             process.wait(10)

@@ -7,7 +7,7 @@ import pytest
 
 from osupdate_kit.errors import SettingsError
 from osupdate_kit.rollout.policy import Cadences
-from osupdate_kit.settings import Settings
+from osupdate_kit.settings import ServerSettings, Settings
 
 SECRET = "planted-key-91c2"
 SCHOOL = '[servers.school]\nurl = "https://mdm.example.com/"\nkey_env = "SCHOOL_KEY"\n'
@@ -71,6 +71,44 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert (settings.clock_start_at, settings.clock_speed) == (1_793_599_200_000_000, 60)
     assert settings.cadences() == Cadences(silent_after_hours=10.5)
     assert settings.source == path
+
+
+def test_declarations_go_to_nanohub_itself_or_to_a_kmfddm_beside_nanomdm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCHOOL_KEY", SECRET)
+    monkeypatch.setenv("DDM_KEY", "other-key")
+
+    def school(words: str) -> ServerSettings:
+        return Settings.load(written(tmp_path, SCHOOL + words)).servers["school"]
+
+    assert school("").declared_by == school('kind = "nanohub"\ndeclarations = "none"').declared_by == ""
+    hub = school('kind = "nanohub"\nuser = "kit"')
+    assert (hub.declared_by, hub.declarations_address(), hub.declarations_user()) == ("nanohub", hub.url, "kit")
+    assert hub.declarations_key() == SECRET
+    beside = school(
+        'user = "kit"\ndeclarations = "kmfddm"\ndeclarations_url = "https://ddm.example.com/"\n'
+        'declarations_key_env = "DDM_KEY"'
+    )
+    assert (beside.declared_by, beside.declarations_user()) == ("kmfddm", "")
+    assert (beside.declarations_address(), beside.declarations_key()) == ("https://ddm.example.com", "other-key")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ('declarations = "nanohub"', "beside NanoMDM stands"),
+        ('declarations = "kmfddm"', "say where KMFDDM is"),
+        ('declarations = "kmfddm"\ndeclarations_url = "https://ddm.example.com"', "KMFDDM's API key"),
+        ('declarations_url = "https://ddm.example.com"', 'are for declarations = "kmfddm"'),
+        ('kind = "nanohub"\ndeclarations_key_env = "K"', 'are for declarations = "kmfddm"'),
+        ('kind = "nanohub"\ndeclarations = "kmfddm"', "NanoHUB has its own declarations"),
+        ('declarations = "kmfddm"\ndeclarations_url = "https://u:p@ddm.example.com"', "URL with user or password"),
+    ],
+)
+def test_declarations_that_nobody_takes_are_no_settings(tmp_path: Path, words: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        Settings.load(written(tmp_path, SCHOOL + words))
 
 
 def test_a_nanohub_signs_nothing_and_goes_by_its_own_user(tmp_path: Path) -> None:

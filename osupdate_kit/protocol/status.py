@@ -228,18 +228,30 @@ def _declarations(item: Fields, book: "_Reader") -> dict[str, DeclarationStatus]
             if len(found) >= MAX_DECLARATIONS:
                 book.remark(f"more than {MAX_DECLARATIONS} declarations")
                 return found
-            identifier = book.text(one, "identifier") if isinstance(one, dict) else None
-            if not identifier:
+            status = _declaration(one, book) if isinstance(one, dict) else None
+            if status is None:
                 book.remark(f"declarations.{kind} holds something without an identifier")
                 continue
-            found[identifier] = DeclarationStatus(
-                identifier,
-                book.flag(one, "active"),
-                book.text(one, "valid") or "unknown",
-                book.text(one, "server-token") or "",
-                _reasons(one.get("reasons"), book),
-            )
+            found[status.identifier] = status
     return found
+
+
+def declaration_status(item: Fields) -> DeclarationStatus | None:
+    """What a device says of one declaration, as it stands in a report or as a server gives it; None: it names none."""
+    return _declaration(item, _Reader())
+
+
+def _declaration(item: Fields, book: "_Reader") -> DeclarationStatus | None:
+    identifier = book.text(item, "identifier")
+    if not identifier:
+        return None
+    return DeclarationStatus(
+        identifier,
+        book.flag(item, "active"),
+        book.text(item, "valid") or "unknown",
+        book.text(item, "server-token") or "",
+        _reasons(item.get("reasons"), book),
+    )
 
 
 def _reasons(told: object, book: "_Reader") -> tuple[Reason, ...]:

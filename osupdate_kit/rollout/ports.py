@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
+
+from osupdate_kit.protocol.status import DeclarationStatus, StatusReport
 
 
 class Clock(Protocol):
@@ -25,6 +27,7 @@ class Topic(StrEnum):
     TOKEN_UPDATE = "TokenUpdate"  # noqa: S105 - Apple's word for a check-in message, no secret
     CHECK_OUT = "CheckOut"
     CONNECT = "Connect"
+    DECLARATIVE_MANAGEMENT = "DeclarativeManagement"  # a device fetches declarations, or reports of them
     OTHER = "Other"
 
 
@@ -38,7 +41,8 @@ class ServerEvent(Struct, frozen=True, kw_only=True):
     enrollment_type: str = ""
     status: str = ""  # of a Connect: Idle, Acknowledged, …
     command_uuid: str = ""
-    fields: Mapping[str, object] = {}  # of the device's plist, by allow-list
+    endpoint: str = ""  # of DeclarativeManagement: tokens, declaration-items, declaration/KIND/ID, status
+    fields: Mapping[str, object] = {}  # of the device's plist, or of its status report, by allow-list
 
 
 class Outcome(StrEnum):
@@ -98,6 +102,132 @@ class CommandServer(Protocol):
 
     def push(self, ids: Sequence[str]) -> PushAnswer:
         """Wake the devices; proves nothing about commands."""
+
+    def check(self) -> ServerCheck:
+        """For people: does it answer, is it what the settings say, and does it take our key?"""
+
+
+# --- declarations ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """The server's word on one change of its declarations or sets. QUEUED: it stands on the server as asked."""
+
+    outcome: Outcome
+    changed: bool = False  # False with QUEUED: it stood there before
+    reason: str = ""
+    server_at: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Identifiers, as a server lists them. `trouble`: why there is no list: that is not an empty one."""
+
+    names: frozenset[str] = frozenset()
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDeclaration:
+    """A declaration as a server holds it, also somebody else's. Neither body nor trouble: it has none of that name."""
+
+    identifier: str
+    type: str = ""
+    server_token: str = ""
+    body: bytes = b""
+    trouble: str = ""
+
+
+class DeclarationOnDevice(NamedTuple):
+    """What a device last reported of one declaration, as the server keeps it."""
+
+    status: DeclarationStatus
+    current: bool  # is it the declaration that the server would give now? Not to be relied on: it swallows errors
+    received_at: int  # microseconds UTC by the server's clock; 0 = not said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclarationsOnDevices:
+    """By enrollment ID; a device that never reported is in neither."""
+
+    of: Mapping[str, tuple[DeclarationOnDevice, ...]] = field(default_factory=dict)
+    troubles: Mapping[str, str] = field(default_factory=dict)
+
+
+class ReceivedReport(Struct, frozen=True, kw_only=True):
+    """A status report as the server keeps it. report None: it cannot be read."""
+
+    report: StatusReport | None
+    received_at: int  # microseconds UTC by the server's clock, whole seconds; 0 = not said
+    report_id: str
+
+
+class ReportsAnswer(Struct, frozen=True, kw_only=True):
+    """A device's reports since the mark that was given, the oldest first.
+
+    whole: from that mark, from a full report or from the device's first on: their fold is the device's state. Otherwise
+    older ones were left out, for want of calls or by trouble.
+    """
+
+    reports: tuple[ReceivedReport, ...] = ()
+    mark: str = ""  # to be given next time; the one that was given if there is nothing new
+    whole: bool = True
+    trouble: str = ""
+
+
+class DeclarationServer(Protocol):
+    """A server of declarations. Never raises for a refusal or a broken connection: both are answers.
+
+    No call wakes a device or queues a command: that is DeclarativeManagement's, by the ordinary `CommandServer`. All
+    changes may be repeated. Names of sets and declarations are those that `protocol.declarations.check_identifier` lets
+    pass; others are refused.
+    """
+
+    name: str
+    batch_ids: int  # how many ids one call of `assign` or `withdraw` should be given
+
+    def put(self, body: bytes) -> Change:
+        """Store a declaration of the kit's, as `protocol.declarations.encode` writes it."""
+
+    def get(self, identifier: str) -> StoredDeclaration:
+        """Whosever it is."""
+
+    def delete(self, identifier: str) -> Change:
+        """Refused while a set holds it; no change if there is none."""
+
+    def declarations(self) -> Names:
+        """All that the server holds, ours and others'."""
+
+    def fill(self, set_name: str, identifiers: Sequence[str]) -> Change:
+        """Put declarations into a set, in this order: a configuration before the activation that names it."""
+
+    def empty(self, set_name: str, identifiers: Sequence[str]) -> Change:
+        """Take declarations out of a set, in this order."""
+
+    def contents(self, set_name: str) -> Names:
+        """The declarations in a set."""
+
+    def assign(self, set_name: str, ids: Sequence[str]) -> EnqueueAnswer:
+        """Give the set to each device. QUEUED: the server holds it so; the device does not know it yet."""
+
+    def withdraw(self, set_name: str, ids: Sequence[str]) -> EnqueueAnswer:
+        """Take the set from each device. QUEUED: the server holds it no more; the device does until it is told."""
+
+    def sets_of(self, enrollment_id: str) -> Names:
+        """The sets that are given to a device."""
+
+    def given(self, enrollment_id: str) -> Names:
+        """The declarations that the device would be given now."""
+
+    def declaration_status(self, ids: Sequence[str]) -> DeclarationsOnDevices:
+        """What each device last said of its declarations; in few calls."""
+
+    def reports(self, since: Mapping[str, str], *, most: int = 20) -> Mapping[str, ReportsAnswer]:
+        """The status reports of each device after the mark that is given for it (empty: all).
+
+        One call per device if there is nothing new; `most` reports of each, the newest, else.
+        """
 
     def check(self) -> ServerCheck:
         """For people: does it answer, is it what the settings say, and does it take our key?"""

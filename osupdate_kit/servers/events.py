@@ -17,7 +17,9 @@ import msgspec
 
 from osupdate_kit.errors import ProtocolError, WebhookError
 from osupdate_kit.protocol.commands import DEFAULT_QUERIES
+from osupdate_kit.protocol.json_text import read_json
 from osupdate_kit.protocol.plists import from_json, read_plist, to_json
+from osupdate_kit.protocol.rules import DECLARATIONS, STATUS_ITEMS
 from osupdate_kit.rollout.ports import ServerEvent, Topic
 
 MAX_BYTES = 1 << 20
@@ -70,6 +72,38 @@ _CHECKINS: Mapping[Topic, Shape] = {
     ),
     Topic.TOKEN_UPDATE: _plain("UDID", "EnrollmentID", "AwaitingConfiguration"),
 }  # fmt: skip
+_REASONS = {**_plain("code", "description"), "details": _plain("Error")}
+_DECLARED = {**_plain("identifier", "active", "valid", "server-token"), "reasons": _REASONS}
+_REPORT: Shape = {
+    "FullReport": None,
+    "Errors": {
+        "StatusItem": None,
+        "Reasons": {**_plain("Code", "Description", "code", "description"), "Details": _plain("Error")},
+    },
+    "StatusItems": {
+        "device": {
+            "identifier": _plain("serial-number", "udid"),
+            "operating-system": {
+                **_plain("version", "build-version"),
+                "supplemental": _plain("build-version", "extra-version"),
+            },
+        },
+        "softwareupdate": {
+            **_plain("install-state", "device-id", "beta-enrollment"),
+            "install-reason": _plain("reason", "declaration-id"),
+            "pending-version": _plain("os-version", "build-version", "target-local-date-time"),
+            "failure-reason": _plain("count", "reason", "timestamp"),
+        },
+        "management": {
+            "client-capabilities": {
+                "supported-versions": None,
+                "supported-payloads": {"declarations": _plain("activations", "configurations"), "status-items": None},
+            },
+            "declarations": dict.fromkeys(("activations", "configurations", "assets", "management"), _DECLARED),
+        },
+    },
+}
+_CAPABLE = frozenset(DECLARATIONS) | frozenset(STATUS_ITEMS)  # of what a device can do, what bears on updates
 _PLAIN = (str, int, float, datetime)
 
 
@@ -92,6 +126,22 @@ def _kept(fields: Mapping[str, object], shape: Shape) -> dict[str, object]:
     return kept
 
 
+def _known(names: list[object]) -> list[object]:
+    return [name for name in names if name in _CAPABLE]
+
+
+def _report(fields: Mapping[str, object]) -> dict[str, object]:
+    """The part of a status report that may be kept; of the long lists of what a device can do, what concerns us."""
+    kept = _kept(fields, _REPORT)
+    part: Any = kept
+    for key in ("StatusItems", "management", "client-capabilities", "supported-payloads"):
+        part = part.get(key) if isinstance(part, dict) else None
+    for lists in (part, part.get("declarations")) if isinstance(part, dict) else ():
+        if isinstance(lists, dict):
+            lists |= {key: _known(names) for key, names in lists.items() if isinstance(names, list)}
+    return kept
+
+
 # --- Reading ---
 
 
@@ -106,6 +156,7 @@ class RawEvent:
     enrollment_type: str
     status: str
     command_uuid: str
+    endpoint: str
     _fields: Mapping[str, object]
 
     def redacted(self, *, ours: bool) -> ServerEvent:
@@ -115,6 +166,7 @@ class RawEvent:
             shape = _OURS if ours else _FOREIGN
         elif self.topic in _CHECKINS:
             shape = _CHECKINS[self.topic]
+        declarative = self.topic is Topic.DECLARATIVE_MANAGEMENT
         return ServerEvent(
             topic=self.topic,
             created_at=self.created_at,
@@ -123,7 +175,8 @@ class RawEvent:
             enrollment_type=self.enrollment_type,
             status=self.status,
             command_uuid=self.command_uuid,
-            fields=_kept(self._fields, shape),
+            endpoint=self.endpoint,
+            fields=_report(self._fields) if declarative else _kept(self._fields, shape),
         )
 
     def __repr__(self) -> str:
@@ -154,7 +207,7 @@ def parse_event(body: bytes) -> RawEvent:
     enrollment_id, enrollment_type = _word(ids, "id"), _word(ids, "type")
     if enrollment_type in USER_CHANNELS:
         topic = Topic.OTHER
-    status = command_uuid = ""
+    status = command_uuid = endpoint = ""
     fields: Mapping[str, object] = {}
     if topic is not Topic.OTHER and not enrollment_id:
         raise WebhookError(f"The {name} event names no enrollment ID.", remedy=_REMEDY)
@@ -162,8 +215,11 @@ def parse_event(body: bytes) -> RawEvent:
         status, command_uuid = _word(part, "status"), _word(part, "command_uuid")
         if not status:
             raise WebhookError(f"The report of {enrollment_id} has no status.", remedy=_REMEDY)
-    if topic in _CHECKINS or command_uuid:
+    if topic in _CHECKINS or command_uuid or topic is Topic.DECLARATIVE_MANAGEMENT:
         fields = _payload(part, enrollment_id)
+    if topic is Topic.DECLARATIVE_MANAGEMENT:
+        endpoint = _word(fields, "Endpoint")
+        fields = _status_report(fields, enrollment_id) if endpoint == "status" else {}
     return RawEvent(
         topic=topic,
         created_at=created_at,
@@ -172,6 +228,7 @@ def parse_event(body: bytes) -> RawEvent:
         enrollment_type=enrollment_type,
         status=status,
         command_uuid=command_uuid,
+        endpoint=endpoint,
         _fields=fields,
     )
 
@@ -229,6 +286,14 @@ def _payload(part: Mapping[str, Any], enrollment_id: str) -> dict[str, object]:
         raise WebhookError(f"The raw_payload of {enrollment_id} cannot be read. {said}.", remedy=_REMEDY) from None
 
 
+def _status_report(fields: Mapping[str, object], enrollment_id: str) -> dict[str, object]:
+    data = fields.get("Data")
+    try:
+        return read_json(data if isinstance(data, bytes) else b"")
+    except ProtocolError:
+        raise WebhookError(f"The status report of {enrollment_id} cannot be read.", remedy=_REMEDY) from None
+
+
 # --- What the inbox keeps ---
 
 
@@ -243,8 +308,10 @@ def encode_event(event: ServerEvent) -> bytes:
         event.topic.value, event.created_at, event.enrollment_id, event.udid, event.enrollment_type, event.status,
         event.command_uuid,
     ]  # fmt: skip
-    if event.fields:
+    if event.fields or event.endpoint:
         words.append(to_json(event.fields))
+    if event.endpoint:
+        words.append(event.endpoint)
     return _encode(words).encode("ascii")
 
 
@@ -261,6 +328,7 @@ def decode_event(body: bytes) -> ServerEvent:
             status=status,
             command_uuid=command_uuid,
             fields=(from_json(more[0]) if _MARK in body else more[0]) if more else {},
+            endpoint=more[1] if len(more) > 1 else "",
         )
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise ProtocolError(

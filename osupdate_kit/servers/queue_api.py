@@ -79,11 +79,11 @@ class QueueServer:
 
     def enqueue(self, body: bytes, ids: Sequence[str], *, push: bool) -> EnqueueAnswer:
         """Queue the command plist (XML) for each id in one call, and push if asked. Never raises."""
-        good, bad = _sorted_out(ids)
+        good, bad = sorted_out(ids)
         outcomes, reasons = dict.fromkeys(bad, Outcome.REFUSED), bad
         if not good:
             return EnqueueAnswer(outcomes=outcomes, reasons=reasons)
-        path = self.dialect.enqueue + _listed(good)
+        path = self.dialect.enqueue + listed(good)
         if not body.lstrip().startswith(b"<"):
             return _refused(outcomes, reasons, good, "the command is no XML property list")
         if len(path) > MAX_PATH_BYTES:
@@ -100,10 +100,10 @@ class QueueServer:
 
     def push(self, ids: Sequence[str]) -> PushAnswer:
         """Wake the devices; whom the server does not report woken is in `reasons`. Never raises."""
-        good, reasons = _sorted_out(ids)
+        good, reasons = sorted_out(ids)
         if not good:
             return PushAnswer(pushed=frozenset(), reasons=reasons)
-        path = self.dialect.push + _listed(good)
+        path = self.dialect.push + listed(good)
         if len(path) > MAX_PATH_BYTES:
             return PushAnswer(pushed=frozenset(), reasons=reasons | dict.fromkeys(good, REFUSALS[431]))
         answer = self._wire.call("GET", path)
@@ -209,12 +209,12 @@ def _judged(answer: Answer, body: bytes, ids: Sequence[str]) -> EnqueueAnswer:
         )
     error = said.get("command_error")
     if isinstance(error, str) and not _was_queued_before(error):
-        return _refused({}, {}, ids, _words(error), separable="foreign key constraint" in error.lower())
+        return _refused({}, {}, ids, in_short(error), separable="foreign key constraint" in error.lower())
     pushed, reasons = _woken(said, ids)
     outcomes = dict.fromkeys(ids, Outcome.QUEUED)
     for one, error in _errors(said, "command_error", ids):
         if not _was_queued_before(error):
-            outcomes[one], reasons[one] = Outcome.REFUSED, _words(error)
+            outcomes[one], reasons[one] = Outcome.REFUSED, in_short(error)
     return EnqueueAnswer(outcomes=outcomes, reasons=reasons, pushed=pushed)
 
 
@@ -242,8 +242,8 @@ def _woken(said: Mapping[str, Any], ids: Sequence[str]) -> tuple[frozenset[str],
     )
     reasons: dict[str, str] = {}
     if isinstance(whole := said.get("push_error"), str):
-        reasons = dict.fromkeys((one for one in ids if one not in pushed), _words(whole))
-    reasons |= {one: _words(error) for one, error in _errors(said, "push_error", ids)}
+        reasons = dict.fromkeys((one for one in ids if one not in pushed), in_short(whole))
+    reasons |= {one: in_short(error) for one, error in _errors(said, "push_error", ids)}
     return pushed, reasons
 
 
@@ -271,7 +271,7 @@ def _refused(
     )
 
 
-def _words(text: str) -> str:
+def in_short(text: str) -> str:
     """A server's words, short and on one line."""
     return " ".join(text.split())[:300]
 
@@ -279,7 +279,7 @@ def _words(text: str) -> str:
 # --- ids ---
 
 
-def _sorted_out(ids: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+def sorted_out(ids: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Each id once, and those that no call may carry, with the reason.
 
     An id twice in one call makes key-value storage lose the next command; a comma would mean two devices, a slash
@@ -299,5 +299,6 @@ def _sorted_out(ids: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return good, bad
 
 
-def _listed(ids: Sequence[str]) -> str:
+def listed(ids: Sequence[str]) -> str:
+    """Ids as they stand in an address."""
     return quote(",".join(ids), safe=",:")

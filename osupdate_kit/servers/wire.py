@@ -8,7 +8,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from threading import Lock
 from typing import Any
@@ -44,6 +44,27 @@ _CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back, unread. No status: no answer."""
+
+    status: int = 0
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)  # looked up whatever their letters' case
+    broken: str = ""  # why there is no whole answer
+    sent: bool = True  # False: certainly not a byte of the request left
+
+    @property
+    def server_at(self) -> int:
+        """The Date header, microseconds UTC; 0 = none."""
+        return http_date(self.headers.get("Date"))
+
+    @property
+    def trouble(self) -> str:
+        """Why this is no good answer, as far as HTTP can tell; empty if it is one."""
+        return REFUSALS.get(self.status, "") or self.broken
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back. `said`: the JSON object of the body; None: none that can be read. No status: no answer."""
 
@@ -75,10 +96,30 @@ class Wire:
         self._lock = Lock()
 
     def call(self, method: str, path: str, body: bytes | None = None, *, signed: bool = True) -> Answer:
-        """One try; never raises. Redirects are not followed: they would carry a command, or the key, to a stranger.
+        """One try; never raises. The answer is read as a JSON object. signed: with our key."""
+        reply = self.fetch(method, path, body, signed=signed)
+        if reply.broken:
+            return Answer(reply.status, None, reply.server_at, reply.broken, reply.sent)
+        try:
+            said = json.loads(reply.body)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            broken = f"{kind_of(reply.body)} with HTTP status {reply.status}"
+            return Answer(reply.status, None, reply.server_at, broken)
+        return Answer(reply.status, said, reply.server_at)
 
-        signed: with our key.
-        """
+    def fetch(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        signed: bool = True,
+        content_type: str = "application/xml",
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """One try; never raises. Redirects are not followed: they would carry a command, or the key, to a stranger."""
         try:
             with (
                 self._lock,
@@ -86,28 +127,27 @@ class Wire:
                     method,
                     f"{self.url}{path}",
                     data=body,
-                    headers={"Content-Type": "application/xml"} if body else None,
+                    headers={**({"Content-Type": content_type} if body else {}), **(headers or {})},
                     auth=self._auth if signed else None,
                     timeout=(min(_CONNECT_SECONDS, self._timeout_seconds), self._timeout_seconds),
                     allow_redirects=False,
                     stream=True,
                 ) as response,
             ):
-                server_at = _date(response.headers.get("Date"))
                 try:
                     text = _text(response, time.monotonic() + self._timeout_seconds)
                 except requests.RequestException as error:
-                    return Answer(response.status_code, None, server_at, f"half an answer ({_named(error)})")
+                    return Reply(
+                        response.status_code, headers=response.headers, broken=f"half an answer ({_named(error)})"
+                    )
+                return Reply(response.status_code, text, response.headers)
         except requests.RequestException as error:
-            return Answer(broken=_named(error), sent=not _never_left(error))
-        try:
-            said = json.loads(text)
-        except (ValueError, RecursionError):
-            said = None
-        if not isinstance(said, dict):
-            kind = "a web page" if text.lstrip()[:1] == b"<" else "nothing" if not text.strip() else "no JSON"
-            return Answer(response.status_code, None, server_at, f"{kind} with HTTP status {response.status_code}")
-        return Answer(response.status_code, said, server_at)
+            return Reply(broken=_named(error), sent=not _never_left(error))
+
+
+def kind_of(body: bytes) -> str:
+    """What a body is that is not the JSON that was expected, for people."""
+    return "a web page" if body.lstrip()[:1] == b"<" else "no JSON" if body.strip() else "nothing"
 
 
 def _own_session(url: str) -> requests.Session:
@@ -128,7 +168,8 @@ def _text(response: requests.Response, until: float) -> bytes:
     return bytes(text)
 
 
-def _date(header: str | None) -> int:
+def http_date(header: str | None) -> int:
+    """A header's date as microseconds UTC; 0 = none."""
     try:
         return int(parsedate_to_datetime(header).timestamp()) * 1_000_000 if header else 0
     except (ValueError, TypeError, OverflowError):

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from osupdate_kit.errors import ProtocolError, WebhookError
 from osupdate_kit.protocol.commands import DEFAULT_QUERIES
+from osupdate_kit.protocol.status import read_status_fields
 from osupdate_kit.rollout.ports import ServerEvent, Topic
 from osupdate_kit.servers.events import decode_event, encode_event, parse_event, read_event
 from osupdate_kit.servers.nanomdm import signature_ok
@@ -102,6 +103,92 @@ def test_tokens_are_dropped(topic: str) -> None:
     event = read_event(webhook(topic, {"UDID": UDID} | secrets), ours=set())
     assert is_clean(event)
     assert event.fields.get("AwaitingConfiguration", None) is (True if topic == "mdm.TokenUpdate" else None)
+
+
+def declarative(endpoint: object, data: object = None) -> bytes:
+    fields = {"MessageType": "DeclarativeManagement", "UDID": UDID, "Endpoint": endpoint}
+    return webhook("mdm.DeclarativeManagement", fields | ({} if data is None else {"Data": data}))
+
+
+REPORT: dict[str, Any] = {
+    "FullReport": True,
+    "StatusItems": {
+        "device": {
+            "identifier": {"serial-number": "C02X1", "udid": UDID},
+            "operating-system": {"version": "26.0", "build-version": "23A341", "supplemental": {"extra-version": "a"}},
+        },
+        "softwareupdate": {
+            "install-state": "downloading",
+            "install-reason": {"reason": ["declaration"], "declaration-id": "r7"},
+            "pending-version": {"os-version": "26.1", "build-version": "", "target-local-date-time": "2026-11-20"},
+            "failure-reason": {"count": 1, "reason": "no space", "timestamp": "2026-11-18T10:00:00Z"},
+            "device-id": "J407AP",
+        },
+        "management": {
+            "client-capabilities": {
+                "supported-versions": ["1.0.0"],
+                "supported-payloads": {
+                    "declarations": {"configurations": ["com.apple.configuration.softwareupdate.enforcement.specific"]},
+                    "status-items": ["softwareupdate.install-state"],
+                },
+            },
+            "declarations": {
+                "configurations": [
+                    {
+                        "identifier": "r7", "active": True, "valid": "invalid", "server-token": "t",
+                        "reasons": [{"code": "Error.ConfigurationCannotBeApplied", "details": {"Error": "older"}}],
+                    }
+                ],
+            },
+        },
+    },
+    "Errors": [{"StatusItem": "x.y", "Reasons": [{"Code": "Error.Unknown"}]}],
+}  # fmt: skip
+
+
+def test_a_status_report_keeps_what_the_kit_knows_and_nothing_else() -> None:
+    full = json.loads(json.dumps(REPORT))
+    items = full["StatusItems"]
+    items["management"] |= {"push-token": SECRET}
+    items |= {"account": {"list": {"mail": [{"user": SECRET}]}}, "passcode": {"is-present": SECRET}}
+    items["device"]["model"] = {"family": SECRET}
+    items["device"]["operating-system"]["version"] = "26.0"
+    items["softwareupdate"]["install-reason"]["note"] = SECRET
+    capable = items["management"]["client-capabilities"]["supported-payloads"]
+    capable["declarations"]["configurations"] += ["com.apple.configuration.passcode.settings", SECRET, {"a": SECRET}]
+    capable["status-items"].append(SECRET)
+    items["management"]["declarations"]["configurations"][0]["reasons"][0]["details"]["Payload"] = SECRET
+    event = read_event(declarative("status", json.dumps(full).encode()), ours=set())
+    assert (event.topic, event.endpoint, event.enrollment_id) == (Topic.DECLARATIVE_MANAGEMENT, "status", UDID)
+    assert is_clean(event)
+    assert event.fields == REPORT
+    assert decode_event(encode_event(event)) == event
+    report = read_status_fields(event.fields)
+    assert (str(report.os_version), report.install_state, report.full_report) == ("26.0", "downloading", True)
+
+
+@pytest.mark.parametrize("endpoint", ["tokens", "declaration-items", "declaration/configuration/r7"])
+def test_of_what_a_device_fetches_the_address_is_kept(endpoint: str) -> None:
+    event = read_event(declarative(endpoint, SECRET_DATA), ours=set())
+    assert (event.topic, event.endpoint, event.fields) == (Topic.DECLARATIVE_MANAGEMENT, endpoint, {})
+    assert decode_event(encode_event(event)) == event
+
+
+@pytest.mark.parametrize("data", [None, "text", b"", b"[]", b"{", b"[" * 50_000, SECRET_DATA])
+def test_a_status_report_that_cannot_be_read_is_our_error(data: object) -> None:
+    with pytest.raises(WebhookError) as caught:
+        read_event(declarative("status", data), ours=set())
+    assert SECRET_DATA.decode() not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "items", [5, [], {"management": []}, {"management": {"client-capabilities": {"supported-payloads": [5]}}}]
+)
+def test_a_status_report_of_other_shapes_loses_only_those(items: object) -> None:
+    body = json.dumps({"StatusItems": items, "Errors": [], "FullReport": True}).encode()
+    event = read_event(declarative("status", body), ours=set())
+    assert event.fields["FullReport"] is True
+    assert decode_event(encode_event(event)) == event
 
 
 FOREIGN = {
