@@ -159,7 +159,7 @@ class Judge:
 
     def __init__(self, plan: RolloutPlan, catalogue: Catalogue | None = None, now: int = 0) -> None:
         self._plan, self._catalogue, self._now = plan, catalogue, now
-        self._lines: dict[tuple[Platform, OSVersion, str, object], _Line] = {}
+        self._lines: dict[tuple[Platform, OSVersion, str, object, str], _Line] = {}
         self._plain: dict[
             tuple[Instrument, str, tuple[Finding, ...]], Verdict
         ] = {}  # most devices have few verdicts between them

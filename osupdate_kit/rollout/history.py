@@ -7,9 +7,10 @@ from typing import NamedTuple
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.causes import FailureClass
 from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout import assignments as assigned
 from osupdate_kit.rollout.events import RolloutEvent
 from osupdate_kit.rollout.journey import Journey
-from osupdate_kit.rollout.state import Course, Facts, Failure, State, fold, state_of
+from osupdate_kit.rollout.state import Course, Facts, Failure, State, fold, route, state_of
 
 USED_UP = Failure(kind=FailureClass.UNKNOWN, text="No try is left, and the device has named no cause.")
 ANY_WINDOW = 1  # the stored state is read with an open window in which nobody has knocked or been seen
@@ -72,6 +73,7 @@ def journey_of(
 
     state: of these facts, where the caller has read it off already.
     """
+    given = [one for _, one in assigned.of_rollout(facts.assignments, course.rollout)] if facts.assignments else []
     mine = [(number, step) for number, step in sorted(facts.steps.items()) if step.rollout == course.rollout]
     newest = mine[-1][1] if mine else None
     state = state or stored_state(facts, course)
@@ -90,11 +92,14 @@ def journey_of(
         deferrals_remaining=facts.deferrals.remaining if facts.deferrals.at else None,
         failure=failure.kind,
         failure_text=failure.text,
-        commands_sent=sum(step.counts and step.box > 0 for _, step in mine),
+        commands_sent=sum(step.counts and step.box > 0 for _, step in mine)
+        + sum(one.counts and one.box > 0 for one in given),
         progress_at=facts.progress.known_at,
         done_at=facts.proven.get(course.rollout, 0),
         updated_at=facts.contact_at,
         updated_seq=seq,
+        route=route(facts, course),
+        enforce_at=given[-1].enforce_at if given else 0,
     )
 
 

@@ -61,6 +61,8 @@ class Journey(Struct, frozen=True, kw_only=True, gc=False):
     done_at: int = 0  # first proof of the target, our clock; 0 = none
     updated_at: int = 0  # newest evidence, our clock
     updated_seq: int = 0  # the event it was last read off after; 0 = as the rollout began
+    route: Instrument = Instrument.COMMAND  # the instrument that it goes by now; the plan's stands in its member
+    enforce_at: int = 0  # the deadline of its newest declaration, our clock; 0 = none
 
 
 class RolloutStatus(StrEnum):
@@ -93,6 +95,7 @@ class Box(IntEnum):
 
 class OutboxKind(StrEnum):
     STEP = "step"  # a ScheduleOSUpdate
+    ASSIGNMENT = "assignment"  # of a device to a set of declarations, or its end
     QUERY = "query"
     PUSH = "push"
 
@@ -105,11 +108,11 @@ class OutboxRow(Struct, frozen=True, kw_only=True):
     rollout: int
     kind: OutboxKind
     request_type: str = ""
-    role: int = 0  # of a step: 1 first, 2 install
-    command: str = ""  # canonical JSON of the request; equal text = one call may serve both
+    role: int = 0  # of a step: 1 first, 2 install; of an assignment: 1 give, 2 take
+    command: str = ""  # canonical JSON of the request, or of the set; equal text = one call may serve both
     status: OutboxStatus = OutboxStatus.INTENDED
     command_uuid: str = ""
     created_at: int = 0
     not_before: int = 0
-    gate: int = 0  # of a push that knocks: the opening of the window it knocks in
+    gate: int = 0  # of a push that knocks: the opening of the window it knocks in; of an assignment: its deadline
     attempts: int = 0

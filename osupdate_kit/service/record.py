@@ -33,7 +33,7 @@ class Plans:
     def __init__(self) -> None:
         self._plans: dict[int, RolloutPlan] = {}
         self._starts: dict[int, Start] = {}
-        self._courses: dict[tuple[int, str, str, str], Course] = {}
+        self._courses: dict[tuple[int, str, str, str, str, str], Course] = {}
         self._targets: dict[str, Target] = {}  # by their text
         self._unreadable: set[int] = set()
 
@@ -79,13 +79,20 @@ class Plans:
 
     def course(self, tx: Transaction, journey: StoredJourney) -> Course:
         """What the plan wants of this device."""
-        key = (journey.journey.rollout, journey.platform, journey.os_version_start, journey.target)
+        number, server = journey.journey.rollout, journey.journey.key.server
+        key = (number, journey.platform, journey.os_version_start, journey.target, journey.instrument, server)
         if key not in self._courses:
             platform = Platform(journey.platform)
-            plan = self.plan(tx, journey.journey.rollout)
-            listing = platform is Platform.MACOS or not takes_version(journey)
-            item = self.target(tx, journey).version is None
-            self._courses[key] = Course(journey.journey.rollout, plan.steps(platform), listing, item)
+            plan = self.plan(tx, number)
+            self._courses[key] = Course(
+                rollout=number,
+                steps=plan.steps(platform),
+                listing=platform is Platform.MACOS or not takes_version(journey),
+                item=self.target(tx, journey).version is None,
+                instrument=journey.instrument,
+                platform=platform,
+                can_declare=server in plan.declaring.servers,
+            )
         return self._courses[key]
 
     def target(self, tx: Transaction, journey: StoredJourney) -> Target:

@@ -14,12 +14,14 @@ from msgspec.structs import replace
 
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.commands import encode_request
-from osupdate_kit.rollout.engine import may_send, may_wake, only_downloads
+from osupdate_kit.rollout.assignments import TAKE
+from osupdate_kit.rollout.engine import may_send, may_send_assignment, may_wake, only_downloads
 from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.journey import Box, OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
 from osupdate_kit.rollout.policy import MINUTE, Gate
-from osupdate_kit.rollout.ports import Clock, CommandServer, EnqueueAnswer, Outcome
+from osupdate_kit.rollout.ports import Clock, CommandServer, DeclarationServer, EnqueueAnswer, Outcome
 from osupdate_kit.rollout.state import Course, Facts
+from osupdate_kit.service.declaring import Declarer
 from osupdate_kit.service.loop import gate_of, why_held
 from osupdate_kit.service.record import Plans, facts_of, record
 from osupdate_kit.service.words import own_event, receipt
@@ -72,9 +74,11 @@ class Sender:
         clock: Clock,
         plans: Plans,
         *,
+        declarations: DeclarationServer | None = None,
         new_uuid: Callable[[], str] = new_uuid,
     ) -> None:
         self._rate = Rate(server.ids_per_second)
+        self._declarer = Declarer(declarations) if declarations else None
         self._ledger, self._server, self._clock, self._plans, self._new_uuid = ledger, server, clock, plans, new_uuid
         self._push_trouble: str | None = None  # as the store has it; None: not looked yet
 
@@ -104,7 +108,9 @@ class Sender:
         """The oldest, and those that may share its call."""
         waiting = sorted(ready, key=lambda row: row.id)
         head = _group(waiting[0])
-        size = self._rate.most(max(1, self._server.batch_ids >> 2 * waiting[0].attempts))
+        assigns = waiting[0].kind is OutboxKind.ASSIGNMENT and self._declarer
+        most = assigns.batch_ids if assigns else self._server.batch_ids
+        size = self._rate.most(max(1, most >> 2 * waiting[0].attempts))
         return _distinct([row for row in waiting if _group(row) == head])[:size]
 
     def _mark(self, tx: Transaction, rows: Sequence[OutboxRow], now: int) -> tuple[list[OutboxRow], bool]:
@@ -122,7 +128,7 @@ class Sender:
         ]
         dropped = [replace(row, status=OutboxStatus.WITHDRAWN) for row in dropped]
         tx.save_outbox([*chosen, *dropped])
-        if chosen and command_uuid:
+        if chosen and command_uuid and chosen[0].kind is not OutboxKind.ASSIGNMENT:
             first = chosen[0]
             tx.add_command(command_uuid, first.key.server, first.request_type, first.rollout, first.command, now)
         events = [own_event(EventKind.SENDING, row, now) for row in chosen if row.kind is not OutboxKind.QUERY]
@@ -150,7 +156,8 @@ class Sender:
                 held = why_held(holds.get(row.key), journey, halts[row.rollout])
                 downloads = only_downloads(facts, course)
                 gate = gate_of(rollout, plan, journey, now, held=held, downloads=downloads)
-            wakes[row.id] = row.kind is OutboxKind.STEP or may_wake(facts, gate.open_since)
+            acts = row.kind in (OutboxKind.STEP, OutboxKind.ASSIGNMENT)
+            wakes[row.id] = acts or may_wake(facts, gate.open_since)
             if self._fits(row, facts, course, gate):
                 fits.append(row)
         return fits, wakes
@@ -160,6 +167,8 @@ class Sender:
             return True  # queries are exempt; whether they wake the device is asked beside
         if row.kind is OutboxKind.PUSH:
             return row.gate == gate.open_since and bool(gate.open_since)
+        if row.kind is OutboxKind.ASSIGNMENT:
+            return row.role == TAKE if course is None else may_send_assignment(facts, course, row.id, gate)
         if course is None:
             return False
         forgets = self._server.forgets_answered
@@ -180,14 +189,32 @@ class Sender:
         for rows in batches.values():
             with self._ledger.write() as tx:
                 fits, _ = self._ask_again(tx, rows, now)
-                whole = len(fits) == len(rows) and rows[0].kind is OutboxKind.STEP
-                status = OutboxStatus.SENDING if whole else self._unsent(tx, rows)
-                later = [replace(row, status=status, not_before=now + RETRY_UNKNOWN) for row in rows]
-                tx.save_outbox(later)
-            if whole:
-                self._call(later, True)
+                assigns = rows[0].kind is OutboxKind.ASSIGNMENT
+                again = (self._assign_again if assigns else self._send_again)(tx, rows, fits, now)
+            if again:
+                self._call(again, True)
                 return True
         return False
+
+    def _send_again(
+        self, tx: Transaction, rows: Sequence[OutboxRow], fits: Sequence[OutboxRow], now: int
+    ) -> list[OutboxRow]:
+        """The whole batch of steps, or nothing of it."""
+        whole = len(fits) == len(rows)
+        status = OutboxStatus.SENDING if whole else self._unsent(tx, rows)
+        later = [replace(row, status=status, not_before=now + RETRY_UNKNOWN) for row in rows]
+        tx.save_outbox(later)
+        return later if whole else []
+
+    def _assign_again(
+        self, tx: Transaction, rows: Sequence[OutboxRow], fits: Sequence[OutboxRow], now: int
+    ) -> list[OutboxRow]:
+        """The assignments that still fit. The others are presumed to stand: they can be taken back, or given anew."""
+        again = [replace(row, status=OutboxStatus.SENDING, not_before=now + RETRY_UNKNOWN) for row in fits]
+        rest = [replace(row, status=OutboxStatus.QUEUED) for row in rows if row not in fits]
+        tx.save_outbox([*again, *rest])
+        self._tell(tx, EventKind.QUEUED, rest, 0)
+        return again
 
     def _unsent(self, tx: Transaction, rows: Sequence[OutboxRow]) -> OutboxStatus:
         """What a batch that is not tried again now comes to: nothing more, if it never will be.
@@ -217,6 +244,10 @@ class Sender:
                 tx.save_outbox([replace(row, status=OutboxStatus.PUSHED) for row in rows])
                 self._note_push(tx, answer.pushed, answer.reasons)
                 self._tell(tx, EventKind.PUSHED, pushed, answer.server_at)
+            return
+        if first.kind is OutboxKind.ASSIGNMENT:
+            assigned = self._declarer.carry_out(first, ids) if self._declarer else _no_declarations(ids)
+            self._settle(rows, assigned, push=False)
             return
         body = encode_request(json.loads(first.command), first.command_uuid)
         self._settle(rows, self._server.enqueue(body, ids, push=push), push)
@@ -275,6 +306,12 @@ class Sender:
         tx.inbox_add(
             [InboxRow(id=0, server=self._server.name, kind="receipt", received_at=self._clock.now(), body=body)]
         )
+
+
+def _no_declarations(ids: Sequence[str]) -> EnqueueAnswer:
+    """The settings name no declarations for this server any more."""
+    reason = "Its server has no declarations in the settings."
+    return EnqueueAnswer(outcomes=dict.fromkeys(ids, Outcome.REFUSED), reasons=dict.fromkeys(ids, reason))
 
 
 def _group(row: OutboxRow) -> tuple[OutboxKind, str, int]:

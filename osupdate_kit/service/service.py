@@ -8,12 +8,13 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Self
 
 from osupdate_kit.errors import OSUpdateKitError
 from osupdate_kit.rollout.alerts import Notifier, Watch
 from osupdate_kit.rollout.policy import Cadences
-from osupdate_kit.rollout.ports import Clock, CommandServer
+from osupdate_kit.rollout.ports import Clock, CommandServer, DeclarationServer
 from osupdate_kit.service.acts import Actor
 from osupdate_kit.service.alerts import Alerter, Pulse, Teller
 from osupdate_kit.service.census import Census
@@ -58,7 +59,9 @@ class Turns:
         watch: Watch | None = None,
         notifier: Notifier | None = None,
         pulse: Pulse | None = None,
+        declarations: Mapping[str, DeclarationServer] = MappingProxyType({}),
     ) -> "Turns":
+        """declarations: the servers' own, by the server's name, where they have them."""
         plans, watch = Plans(), watch or Watch()
         return cls(
             Worker(ledger, clock, plans),
@@ -68,7 +71,10 @@ class Turns:
             Census(ledger, clock),
             Keeper(ledger, clock),
             Alerter(ledger, clock, plans, [server.name for server in servers], watch),
-            {server.name: Sender(ledger, server, clock, plans) for server in servers},
+            {
+                server.name: Sender(ledger, server, clock, plans, declarations=declarations.get(server.name))
+                for server in servers
+            },
             Teller(ledger, clock, notifier, watch) if notifier else None,
             pulse,
         )

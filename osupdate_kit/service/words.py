@@ -9,6 +9,7 @@ from typing import Any
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.causes import FailureClass
 from osupdate_kit.protocol.commands import Command, request
+from osupdate_kit.rollout.enforcement import set_name_of
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 
@@ -24,6 +25,8 @@ def intention_words(row: OutboxRow) -> dict[str, Any]:
         return {"of": "push", "gate": row.gate}
     if row.kind is OutboxKind.QUERY:
         return {"of": "query", "type": row.request_type}
+    if row.kind is OutboxKind.ASSIGNMENT:
+        return {"of": "assignment", "role": row.role, "set": set_name_of(row.command), "enforce_at": row.gate}
     return {"of": "step", "role": row.role, "action": _action(row.command)}
 
 

@@ -16,9 +16,13 @@ from msgspec.structs import replace
 from osupdate_kit.errors import OSUpdateKitError, PlanError, ProtocolError
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.protocol.results import CommandResult, DeviceReport, read_result
+from osupdate_kit.protocol.status import StatusReport, read_status_fields
 from osupdate_kit.protocol.terms import CommandStatus, Platform
+from osupdate_kit.rollout import assignments as assigned
+from osupdate_kit.rollout.assignments import Assignment
+from osupdate_kit.rollout.enforcement import is_ours
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
-from osupdate_kit.rollout.evidence import version_in, words_of
+from osupdate_kit.rollout.evidence import version_in, words_of, words_of_report
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 from osupdate_kit.rollout.ports import Clock, ServerEvent, Topic
 from osupdate_kit.rollout.state import Facts, Item, Listed
@@ -33,7 +37,7 @@ log = logging.getLogger(__name__)
 STAMP_SLACK = 1_000_000  # the server stamps each event in a thread of its own: neighbours may be stamped the wrong way
 WHOLE_SECOND = 999_999  # a Date header is cut to seconds: what it dates happened no later than this much after it
 
-_KEPT = frozenset({EventKind.ANSWERED, EventKind.FOREIGN})  # whose bodies are kept for people to read
+_KEPT = frozenset({EventKind.ANSWERED, EventKind.FOREIGN, EventKind.REPORTED})  # whose bodies people may read
 
 _CHECKINS = {
     Topic.AUTHENTICATE: EventKind.AUTHENTICATED,
@@ -43,12 +47,13 @@ _CHECKINS = {
 
 
 class Read(Struct, frozen=True):
-    """One inbox row, parsed; `result` only where a device reports on a command."""
+    """One inbox row, parsed; `result` only where a device reports on a command, `report` only of declarations."""
 
     row: InboxRow
     key: DeviceKey
     event: ServerEvent
     result: CommandResult | None
+    report: StatusReport | None = None
 
 
 class Worker:
@@ -75,10 +80,11 @@ class Worker:
         try:
             event = decode_event(row.body)
             result = read_result(event.fields) if event.topic is Topic.CONNECT and event.command_uuid else None
+            report = read_status_fields(event.fields) if _reports(event) else None
         except (OSUpdateKitError, ValueError, KeyError, TypeError) as error:
             log.warning("event %s of %s cannot be read: %s", row.id, row.server, type(error).__name__)
             return None
-        return Read(row, DeviceKey(row.server, event.enrollment_id), event, result)
+        return Read(row, DeviceKey(row.server, event.enrollment_id), event, result, report)
 
     def _take(self, tx: Transaction, reads: Sequence[Read], receipts: Sequence[InboxRow]) -> None:
         told = [Receipt.from_bytes(row.body) for row in receipts]
@@ -137,6 +143,8 @@ class Worker:
         journeys: Sequence[StoredJourney],
     ) -> RolloutEvent | None:
         """The evidence in one webhook event, if there is any."""
+        if read.report:
+            return self._reported(tx, read, read.report, facts, journeys)
         kind, words, digest = self._reading(tx, read, row, facts, journeys)
         if kind is None:
             return None
@@ -151,6 +159,33 @@ class Worker:
             outbox=row.id if row else 0,
             command_uuid=read.event.command_uuid,
             evidence=words,
+        )
+
+    def _reported(
+        self, tx: Transaction, read: Read, report: StatusReport, facts: Facts, journeys: Sequence[StoredJourney]
+    ) -> RolloutEvent | None:
+        """A status report, held against the assignment that stands now; of a device in no rollout it is no evidence."""
+        if not journeys:
+            return None
+        number, one = assigned.held(facts.assignments) or (0, Assignment(0))
+        words = words_of_report(report, number, one.set_name)
+        reported = version_in(words)
+        proves = [
+            j.journey.rollout
+            for j in journeys
+            if reported and not j.barred and j.journey.rollout <= one.rollout
+            and self._plans.readable(tx, j.journey.rollout) and self._plans.target(tx, j).reached_by(reported)
+        ]  # fmt: skip
+        return RolloutEvent(
+            key=read.key,
+            kind=EventKind.REPORTED,
+            at=self._clock.from_server(read.event.created_at),
+            recorded_at=read.row.received_at,
+            digest=f"report:{read.event.created_at}:{_digest(read.event)}",
+            server_at=read.event.created_at,
+            rollout=one.rollout,
+            outbox=number,
+            evidence=words | ({"proves": sorted(proves)} if proves else {}),
         )
 
     def _reading(
@@ -217,6 +252,10 @@ def _digest(event: ServerEvent) -> str:
     return hashlib.blake2b(msgspec.json.encode(event.fields), digest_size=12).hexdigest()
 
 
+def _reports(event: ServerEvent) -> bool:
+    return event.topic is Topic.DECLARATIVE_MANAGEMENT and event.endpoint == "status"
+
+
 def _newcomer(read: Read) -> Device:
     event = read.event
     return Device(
@@ -237,6 +276,8 @@ def _described(stored: StoredDevice, read: Read) -> StoredDevice:
         return replace(stored, device=replace(device, enrolled=True, awaiting_configuration=awaiting))
     if read.result and (read.result.available is not None or read.result.security):
         return replace(stored, device=replace(device, told=_told_besides(device.told, read.result, event.created_at)))
+    if read.report:
+        return _described_by_status(stored, read.report, event.created_at)
     report: DeviceReport | None = read.result.device if read.result else None
     if event.topic is Topic.AUTHENTICATE:
         try:
@@ -262,6 +303,22 @@ def _described(stored: StoredDevice, read: Read) -> StoredDevice:
         told=_told(device.told, report),
     )
     return replace(stored, device=device if described == device else described, info_at=event.created_at)
+
+
+def _described_by_status(stored: StoredDevice, report: StatusReport, server_at: int) -> StoredDevice:
+    """What a status report tells of the device itself: its OS, and whether somebody else's declaration is at work."""
+    device = stored.device
+    told = {"SoftwareUpdateDeviceID": report.device_id} if report.device_id else {}
+    declared = device.declared
+    if report.install_reason is not None:
+        others = report.install_reason.declaration_id
+        declared = bool(others) and not is_ours(others)
+    if told or declared != device.declared:
+        device = replace(device, declared=declared, told=dict(device.told) | told)
+    if report.os_version is None or server_at < stored.info_at:
+        return stored if device is stored.device else replace(stored, device=device)
+    device = replace(device, os_version=report.os_version, build_version=report.build_version or device.build_version)
+    return replace(stored, device=device, info_at=server_at)
 
 
 def _known(told: bool | None, before: bool) -> bool:

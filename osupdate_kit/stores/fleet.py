@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.stores.rows import Hold, StoredDevice, device_of, device_values, stored_device_of, words_of
-from osupdate_kit.stores.schema import census, devices, holds, servers
+from osupdate_kit.stores.schema import census, devices, holds, journey, servers
 from osupdate_kit.stores.statements import EMPTY, ZERO, Session, Statement, among, at_most, insert_or, last_id
 
 _INVENTORY = tuple(column for column in devices.c if column.name not in ("added_at", "info_at", "newest_at", "facts"))
@@ -114,6 +114,14 @@ _HOLD_COLUMNS = (
 _STANDS = and_(holds.c.released_at == ZERO, or_(holds.c.until_at == ZERO, holds.c.until_at > bindparam("now")))
 _LAST_HOLD = last_id(holds.c.id)
 _HOLD_ADD = Statement(insert(holds))
+_DUE_DECLARED = Statement(  # what is declared to a held device is taken back at once
+    update(journey)
+    .values(due_at=bindparam("due"))
+    .where(
+        journey.c.server == bindparam("of_server"), journey.c.enrollment_id == bindparam("of_enrollment_id"),
+        journey.c.live, journey.c.enforce_at > ZERO,
+    )
+)  # fmt: skip
 _HOLDS_OF = Statement(
     select(*_HOLD_COLUMNS)
     .where(holds.c.server == bindparam("server"), among(holds.c.enrollment_id), _STANDS)
@@ -253,6 +261,7 @@ class Fleet(Session):
         """Keep a device out of everything that can install, until then or until released; the hold's id."""
         number = int(self._value(_LAST_HOLD)) + 1
         self._run(_HOLD_ADD, number, *key, at, until_at, by, reason, 0, "")
+        self._run(_DUE_DECLARED, at, *key)
         return number
 
     def holds(self, keys: Iterable[DeviceKey], now: int) -> dict[DeviceKey, Hold]:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, inspect, text
 
 from osupdate_kit.errors import StoreError
 
-REVISIONS = ("0001", "0002")  # oldest first; the last one is the schema of this package
+REVISIONS = ("0001", "0002", "0003")  # oldest first; the last one is the schema of this package
 UPGRADE = "osupdate-kit store upgrade"
 
 

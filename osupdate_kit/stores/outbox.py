@@ -17,7 +17,7 @@ from osupdate_kit.stores.statements import Session, Statement, among, at_most, l
 # As constants, for a partial index serves only a condition that is known when the statement is planned.
 _READY = outbox.c.status == literal_column("'intended'")
 _UNSURE = and_(
-    outbox.c.kind == literal_column("'step'"),
+    outbox.c.kind.in_([literal_column("'step'"), literal_column("'assignment'")]),
     outbox.c.status.in_([literal_column("'sending'"), literal_column("'unknown'")]),
 )
 
@@ -91,9 +91,9 @@ class Outbox(Session):
         return [outbox_of(row) for row in self._rows(_NEXT, server, now, limit)]
 
     def outbox_unsure(self, server: str, now: int, limit: int) -> list[OutboxRow]:
-        """Steps of unknown outcome that are due for another try: all unsure rows of each UUID, never half of a batch.
+        """Steps and assignments of unknown outcome that are due for another try.
 
-        `limit` bounds the rows by which batches are chosen.
+        All unsure rows of each UUID, never half of a batch. `limit` bounds the rows by which batches are chosen.
         """
         due = [uuid for (uuid,) in self._rows(_UNSURE_DUE, server, now, limit)]
         found = [outbox_of(row) for pack in self._packs(due) for row in self._rows(_UNSURE_OF, pack)]

@@ -1,0 +1,224 @@
+"""The second instrument: facts whose order cannot matter, and the steps that are read off them."""
+
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.protocol.terms import InstallAction, Platform, RequestType
+from osupdate_kit.rollout.assignments import GIVE, TAKE
+from osupdate_kit.rollout.engine import Ask, Assign, Intend, may_send, may_send_assignment, next_steps
+from osupdate_kit.rollout.events import EventKind, RolloutEvent
+from osupdate_kit.rollout.journey import Armed, Instrument
+from osupdate_kit.rollout.policy import DAY, HOUR, Cadences, Gate, Steps
+from osupdate_kit.rollout.state import Course, Facts, State, fold, route, state_of
+
+KEY = DeviceKey("school", "A")
+NOW = 1_800_000_000_000_000
+STEPS = Steps(actions=(InstallAction.DOWNLOAD_ONLY, InstallAction.INSTALL_ASAP))
+DECLARED = Course(1, STEPS, instrument=Instrument.DECLARATION, platform=Platform.IPADOS, can_declare=True)
+COMMANDED = DECLARED._replace(instrument=Instrument.COMMAND)
+OPEN = Gate(open_since=NOW - HOUR, changes_at=NOW + DAY)
+SET = "osupdate-kit-r1-0123456789"
+
+
+def event(kind: EventKind, outbox: int = 0, *, at: int = 0, rollout: int = 1, **evidence: object) -> RolloutEvent:
+    return RolloutEvent(
+        key=KEY,
+        kind=kind,
+        at=NOW + at,
+        recorded_at=NOW + at,
+        digest=f"{kind}:{outbox}:{at}",
+        server_at=NOW + at,
+        rollout=rollout,
+        outbox=outbox,
+        evidence=evidence,
+    )
+
+
+def assignment(kind: EventKind, outbox: int, role: int = GIVE, **more: object) -> RolloutEvent:
+    return event(kind, outbox, at=outbox, of="assignment", role=role, set=SET, enforce_at=NOW + 3 * DAY, **more)
+
+
+def told(outbox: int, answer: str = "acknowledged") -> RolloutEvent:
+    return event(
+        EventKind.ANSWERED, outbox, at=outbox, of="query", type=RequestType.DECLARATIVE_MANAGEMENT, answer=answer
+    )
+
+
+def report(at: int, *said: tuple[str, str], outbox: int = 5, **more: object) -> RolloutEvent:
+    return event(EventKind.REPORTED, outbox, at=at, of="report", said=[list(pair) for pair in said], **more)
+
+
+def folded(*events: RolloutEvent) -> Facts:
+    facts = Facts()
+    for one in events:
+        facts = fold(facts, one)
+    return facts
+
+
+GIVEN = (assignment(EventKind.INTENDED, 5), assignment(EventKind.SENDING, 5), assignment(EventKind.QUEUED, 5))
+TAKEN = tuple(assignment(kind, 9, TAKE) for kind in (EventKind.INTENDED, EventKind.SENDING, EventKind.QUEUED))
+
+
+def acts(facts: Facts, course: Course = DECLARED, gate: Gate = OPEN) -> list[object]:
+    return [act for act in next_steps(facts, course, gate, NOW, Cadences()).acts if isinstance(act, Assign | Intend)]
+
+
+def asks_to_synchronise(facts: Facts, gate: Gate = OPEN) -> bool:
+    found = next_steps(facts, DECLARED, gate, NOW, Cadences()).acts
+    return any(isinstance(act, Ask) and act.request_type is RequestType.DECLARATIVE_MANAGEMENT for act in found)
+
+
+@given(st.data())
+def test_order_and_repeats_cannot_matter(data: st.DataObject) -> None:
+    events = [
+        *GIVEN, *TAKEN, told(6), told(7, "failed"), told(10),
+        report(20, ("state", "downloading"), progress=6_200),
+        report(21, ("state", "failed"), ("failure", "1: space"), failures=1, failure=["failed", "space"]),
+        report(21, ("state", "none"), invalid=True, failure=["invalid", "why"]),
+        report(30, ("state", "prepared"), os_version="26.1", proves=[1]),
+    ]  # fmt: skip
+    shuffled = data.draw(st.permutations(events))
+    again = data.draw(st.lists(st.sampled_from(events)))
+    assert folded(*shuffled, *again).to_json() == folded(*events).to_json()
+
+
+def test_facts_written_before_there_were_declarations_are_read() -> None:
+    old = Facts().to_json()
+    shorter = old[: old.rindex(",{},[0,0],[0,0],{},0")] + "]"
+    assert Facts.from_json(shorter) == Facts()
+
+
+def test_a_device_that_goes_by_declaration_is_assigned_and_never_sent_a_step() -> None:
+    assert acts(Facts()) == [Assign(GIVE)]
+    assert acts(folded(GIVEN[0])) == []  # the sender has it
+    assert acts(folded(*GIVEN)) == []
+
+
+def test_nothing_is_assigned_outside_the_window_nor_where_a_person_keeps_it() -> None:
+    shut = Gate(0, NOW + HOUR)
+    assert acts(Facts(), gate=shut) == acts(Facts(), gate=Gate(why="held", stopped=True)) == []
+    facts = folded(GIVEN[0])
+    assert may_send_assignment(facts, DECLARED, 5, OPEN)
+    assert not may_send_assignment(facts, DECLARED, 5, shut)
+
+
+def test_a_shut_window_takes_nothing_back_and_a_person_does() -> None:
+    facts = folded(*GIVEN)
+    assert acts(facts, gate=Gate(0, NOW + HOUR)) == []
+    assert acts(facts, gate=Gate(stopped=True)) == [Assign(TAKE, SET)]
+    taking = folded(*GIVEN, TAKEN[0])
+    assert may_send_assignment(taking, DECLARED, 9, Gate(stopped=True))
+    assert not may_send_assignment(taking, DECLARED, 9, OPEN)  # resumed meanwhile
+
+
+def test_what_is_done_is_taken_back_and_the_device_told() -> None:
+    facts = folded(*GIVEN, told(6), report(20, ("state", "none"), os_version="27.1", proves=[1]))
+    assert state_of(facts, DECLARED, OPEN.open_since) is State.DONE
+    assert acts(facts) == [Assign(TAKE, SET)]
+    after = fold(fold(fold(facts, TAKEN[0]), TAKEN[1]), TAKEN[2])
+    assert acts(after) == []
+    assert asks_to_synchronise(after)
+    assert not asks_to_synchronise(fold(after, told(10)))
+
+
+def test_a_device_that_was_never_told_need_not_be_told_that_it_is_over() -> None:
+    assert not asks_to_synchronise(folded(*GIVEN, *TAKEN))
+
+
+def test_a_device_that_enrols_anew_is_told_again() -> None:
+    facts = folded(*GIVEN, told(6))
+    assert not asks_to_synchronise(facts)
+    assert asks_to_synchronise(fold(facts, event(EventKind.AUTHENTICATED, at=40)))
+
+
+@pytest.mark.parametrize(
+    ("events", "state", "armed"),
+    [
+        ((), State.HELD, Armed.NO),
+        (GIVEN[:2], State.QUEUED, Armed.ON_SERVER),
+        (GIVEN, State.QUEUED, Armed.ON_SERVER),
+        ((*GIVEN, told(6)), State.SCHEDULED, Armed.ON_DEVICE),
+        ((*GIVEN, told(6), report(20, ("state", "waiting"))), State.SCHEDULED, Armed.ON_DEVICE),
+        ((*GIVEN, told(6), report(20, ("state", "downloading"))), State.DOWNLOADING, Armed.ON_DEVICE),
+        ((*GIVEN, told(6), report(20, ("state", "prepared"))), State.DOWNLOADED, Armed.ON_DEVICE),
+        ((*GIVEN, told(6), report(20, ("state", "installing"))), State.INSTALLING, Armed.ON_DEVICE),
+        ((*GIVEN, told(6), report(20, ("state", "failed"), failures=1)), State.SCHEDULED, Armed.ON_DEVICE),
+        ((*GIVEN, told(6), report(20, ("state", "failed"), failures=3)), State.FAILED, Armed.ON_DEVICE),
+        ((*GIVEN, told(6, "failed")), State.FAILED, Armed.ON_SERVER),
+        ((*GIVEN, told(6), report(20, invalid=True)), State.VERIFYING, Armed.ON_DEVICE),
+        ((*GIVEN, told(6), report(20, invalid=True), report(21, os_version="26.0")), State.FAILED, Armed.ON_DEVICE),
+        ((*GIVEN, *TAKEN), State.HELD, Armed.NO),
+        ((*GIVEN, told(6), *TAKEN), State.HELD, Armed.ON_DEVICE),
+        ((*GIVEN, told(6), *TAKEN, told(10)), State.HELD, Armed.NO),
+    ],
+)  # fmt: skip
+def test_states_and_arms(events: tuple[RolloutEvent, ...], state: State, armed: Armed) -> None:
+    version27 = report(1, os_version="27.0", outbox=0)
+    facts = folded(version27, *events)
+    assert (state_of(facts, DECLARED, OPEN.open_since), facts.armed) == (state, armed)
+
+
+def test_a_device_that_failed_is_taken_back() -> None:
+    facts = folded(*GIVEN, told(6), report(20, ("state", "failed"), failures=3))
+    assert acts(facts) == [Assign(TAKE, SET)]
+    assert acts(fold(facts, event(EventKind.RETRIED, 5))) == []  # tries anew: the assignment stands
+
+
+def test_the_instrument_changes_where_the_os_crosses_the_line() -> None:
+    assert route(Facts(), COMMANDED) is Instrument.COMMAND
+    crossed = folded(report(1, os_version="27.0", outbox=0))
+    assert route(crossed, COMMANDED) is Instrument.DECLARATION
+    assert acts(crossed, COMMANDED) == [Assign(GIVE)]
+    assert route(crossed, COMMANDED._replace(can_declare=False)) is Instrument.COMMAND
+    refused = folded(report(1, os_version="26.0", outbox=0), *GIVEN, told(6, "failed"))
+    assert route(refused, DECLARED) is Instrument.COMMAND
+    assert acts(refused) == [Assign(TAKE, SET)]
+
+
+def step(kind: EventKind, outbox: int, **more: object) -> RolloutEvent:
+    return event(kind, outbox, at=outbox, of="step", role=2, action="InstallASAP", **more)
+
+
+def test_never_a_step_and_a_declaration_at_once() -> None:
+    queued = folded(step(EventKind.INTENDED, 2), step(EventKind.SENDING, 2))
+    assert acts(queued) == []  # the step may be on the server
+    assert acts(folded(step(EventKind.SENDING, 2), step(EventKind.ANSWERED, 2, answer="acknowledged"))) == []
+    seen = (event(EventKind.IDLE, at=3), event(EventKind.PUSHED, at=2, of="push", gate=OPEN.open_since))
+    declared = folded(*seen, *GIVEN, step(EventKind.INTENDED, 8))
+    assert not may_send(declared, COMMANDED, 8, OPEN.open_since)
+    assert may_send(folded(*seen, step(EventKind.INTENDED, 8)), COMMANDED, 8, OPEN.open_since)
+
+
+def test_a_device_that_crossed_the_line_is_done_with_what_it_accepted_before() -> None:
+    accepted = folded(step(EventKind.SENDING, 2), step(EventKind.ANSWERED, 2, answer="acknowledged"))
+    crossed = fold(accepted, report(40, os_version="27.0", outbox=0))
+    assert state_of(crossed, COMMANDED, OPEN.open_since) is State.HELD
+    assert acts(crossed, COMMANDED) == [Assign(GIVE)]
+
+
+def test_an_older_rollouts_declaration_is_taken_back_before_a_new_one_is_given() -> None:
+    facts = folded(*GIVEN)
+    later = DECLARED._replace(rollout=2)
+    assert acts(facts, later) == [Assign(TAKE, SET)]
+    assert acts(folded(*GIVEN, *TAKEN), later) == [Assign(GIVE)]
+
+
+def test_what_the_os_no_longer_answers_is_never_asked() -> None:
+    gone = {RequestType.OS_UPDATE_STATUS, RequestType.AVAILABLE_OS_UPDATES, RequestType.SCHEDULE_OS_UPDATE_SCAN}
+    histories = permutations([report(1, os_version="27.0", outbox=0), GIVEN[2], told(6)])
+    doubtful = [event(EventKind.AUTHENTICATED, at=50), step(EventKind.SENDING, 2)]
+    for events in histories:
+        for more in ((), *((one,) for one in doubtful)):
+            found = next_steps(folded(*events, *more), COMMANDED, OPEN, NOW + 5 * DAY, Cadences()).acts
+            assert not [act for act in found if isinstance(act, Ask) and act.request_type in gone]
+
+
+def test_a_report_is_newest_by_the_servers_clock() -> None:
+    late = replace(report(10, ("state", "downloading")), recorded_at=NOW + DAY)
+    facts = folded(*GIVEN, told(6), report(20, ("state", "prepared")), late)
+    assert facts.said["state"].text == "prepared"
