@@ -113,7 +113,7 @@ def made_up(devices: int, seed: int = 26) -> dict[str, pa.Table]:
     rollouts = {"id": [1], "plan": [1], "status": ["running"], "started_at": [START], "deadline_at": [plan.deadline_at]}
     made = {"plans": plans, "rollouts": rollouts, "devices": inventory, "journey": journey, "transitions": transitions,
             "minutes": minutes}  # fmt: skip
-    return {name: _table(name, made.get(name, {})) for name in (*made, "events", "holds", "halts")}
+    return {name: _table(name, made.get(name, {})) for name in (*made, "events", "holds", "halts", "approvals")}
 
 
 def _table(name: str, columns: dict[str, Any]) -> pa.Table:

@@ -32,6 +32,7 @@ from pydantic_settings import SettingsError as _EnvError
 
 from osupdate_kit.errors import SettingsError
 from osupdate_kit.rollout.alerts import Watch
+from osupdate_kit.rollout.people import SecondPerson
 from osupdate_kit.rollout.policy import Cadences
 
 APP = "osupdate-kit"
@@ -236,6 +237,18 @@ class AlertSettings(BaseModel):
         return self._place.path(self.dead_man_file) if self.dead_man_file else None
 
 
+class PeopleSettings(BaseModel):
+    """When a second person is wanted. The service's word counts; what it says stands in the store for all others."""
+
+    model_config = _STRICT
+
+    second_approver_over: Annotated[int, Field(ge=0)] = 0  # devices; 0: nobody is asked
+    shared_accounts: list[Annotated[str, Field(min_length=1)]] = []
+
+    def rule(self) -> SecondPerson:
+        return SecondPerson(self.second_approver_over, tuple(self.shared_accounts))
+
+
 class FeedSettings(BaseModel):
     """Where Apple's releases are read from; empty: not from there. `folder`: of the last good copies."""
 
@@ -273,12 +286,14 @@ class Settings(BaseSettings):
     store_url: Annotated[str, AfterValidator(_store_url), Field(repr=False)] = Field(
         default_factory=lambda: f"sqlite:///{platformdirs.user_data_path(APP) / 'store.db'}"
     )
+    person: str = ""  # who acts, where a process acts for people; else the account says it
     servers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], ServerSettings] = {}
     receiver: ReceiverSettings = ReceiverSettings()
     clock: ClockSettings = ClockSettings()
     engine: EngineSettings = EngineSettings()
     feeds: FeedSettings = FeedSettings()
     alerts: AlertSettings = Field(default_factory=AlertSettings)
+    people: PeopleSettings = PeopleSettings()
 
     _source: Path | None = PrivateAttr(default=None)
 

@@ -43,7 +43,7 @@ def armed_at_large(scope: Scope) -> pd.DataFrame:
 
     Their window is shut, or the rollout does not run. Columns `armed`, `site`, `devices`.
     """
-    running = scope.status is RolloutStatus.RUNNING and scope.now < scope.subject.deadline_at
+    running = scope.status is RolloutStatus.RUNNING and scope.now < scope.subject.deadline_at and not scope.waits
     rows = scope.journey().filter(_.armed != "").select("armed", "time_zone", *FROZEN)
     if running and scope.plan.window.always and not scope.plan.blackouts:
         rows = rows.limit(0)

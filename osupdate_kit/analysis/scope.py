@@ -46,6 +46,7 @@ class Scope:
     start_seq: int
     now: int
     known_at: int  # 0: all that is known
+    waits: bool = False  # for another person's approval, now
 
     @classmethod
     def of(
@@ -88,6 +89,7 @@ class Scope:
             start_seq=row["start_seq"],
             now=now,
             known_at=known_at,
+            waits=bool(row["waits"]),
         )
 
     @property
@@ -168,8 +170,11 @@ def _row(backend: ibis.BaseBackend, rollout: int) -> dict[str, Any]:
     """The rollout beside its plan's YAML and number of members."""
     rollouts = typed(backend, "rollouts").filter(_.id == rollout)
     plans = typed(backend, "plans").select(_.id.name("plan"), _.yaml, _.members)
-    rows = rollouts.inner_join(plans, "plan").to_pyarrow().to_pylist()
+    asked = typed(backend, "approvals").filter(_.wanted, _.approved_at == 0)
+    waits = asked.select(rollout=_.rollout, plan=_.plan, waits=ibis.literal(True))
+    found = rollouts.inner_join(plans, "plan")
+    rows = found.left_join(waits, [found.id == waits.rollout, found.plan == waits.plan]).to_pyarrow().to_pylist()
     if not rows:
         raise RolloutError(f"There is no rollout {rollout}.", remedy="`osupdate-kit rollout list` shows them.")
-    found: dict[str, Any] = rows[0]
-    return found
+    row: dict[str, Any] = rows[0]
+    return row

@@ -104,12 +104,14 @@ def _with_silence(scope: Scope, rows: ibis.Table) -> ibis.Table:
 def _shut(scope: Scope, patience: int) -> tuple[ibis.Value, ibis.Value]:
     """Is the gate shut as this device may use it now, and has it been so for longer than patience lasts?
 
-    Held by a person, out of the rollout, halted, not admitted yet, in a zone unknown here; or outside the window, or in
-    a black-out, where the device is.
+    Held by a person, out of the rollout, halted, not approved of, not admitted yet, in a zone unknown here; or outside
+    the window, or in a black-out, where the device is.
     """
     standing = (_.released_at == 0) & ((_.until_at == 0) | (_.until_at > scope.now))
     held = scope.tables["holds"].filter(standing).select(key=_.server + "\n" + _.enrollment_id)
     kept = ~_.live | (_.admitted_at <= 0) | (_.server + "\n" + _.enrollment_id).isin(held.key)
+    if scope.waits:
+        kept |= ibis.literal(True)
     for dimension, value in _halted(scope):
         kept |= _[dimension] == value if dimension else ibis.literal(True)
     apart = sorted(platform.value for platform in Platform if _downloads_apart(scope, platform))

@@ -205,6 +205,8 @@ _ALL = (
                 "admitted_at",
                 "since when it may begin, by wave, pace and slots of its site; 0: not yet, less: its place lapsed then",
             ),
+            _text("route", "the instrument that it goes by now: command or declaration; `instrument` is the plan's"),
+            _time("enforce_at", "deadline of its newest declaration, by its own time zone; 0: none"),
         ),
     ),
     Table(
@@ -371,11 +373,12 @@ _ALL = (
         columns=(
             _number("rollout", "rollouts.id"),
             _number("plan", "plans.id"),
-            _number("devices", "that it would be sent to, when it was asked for"),
+            _number("devices", "that take it, when it was asked for"),
+            _flag("wanted", "nothing is sent until another person approves"),
             _text("asked_by", "who began or revised the rollout"),
             _time("asked_at", "when"),
             _text("approved_by", "the second person"),
-            _time("approved_at", "0: not approved, which matters where a second person is wanted only"),
+            _time("approved_at", "0: not approved"),
         ),
     ),
     Table(

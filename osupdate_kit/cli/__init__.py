@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from osupdate_kit.cli import alerts, feeds, fleet, holds, looks, rollouts, run, setup
+from osupdate_kit.cli import alerts, feeds, fleet, holds, looks, notes, rollouts, run, setup
 from osupdate_kit.cli.common import Common
 from osupdate_kit.errors import OSUpdateKitError
 
@@ -25,6 +25,7 @@ fleet.add_to(app)
 feeds.add_to(app)
 rollouts.add_to(app)
 holds.add_to(app)
+notes.add_to(app)
 looks.add_to(app)
 alerts.add_to(app)
 setup.add_to(app)

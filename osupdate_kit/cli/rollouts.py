@@ -15,8 +15,10 @@ from osupdate_kit.feeds.calendars import days_of, read_calendar
 from osupdate_kit.feeds.inventory import read_list
 from osupdate_kit.kit import Draft, Kit
 from osupdate_kit.kit.alerts import reporting
+from osupdate_kit.kit.people import owners, second_person
 from osupdate_kit.kit.plans import deadline_of
 from osupdate_kit.rollout.journey import RolloutStatus
+from osupdate_kit.rollout.people import APPROVAL, APPROVE
 from osupdate_kit.rollout.plan import timing_of
 from osupdate_kit.rollout.preflight import NO_WAY_BACK
 from osupdate_kit.rollout.state import ATTENTION, ENDS
@@ -72,6 +74,14 @@ def create(
     max_user_deferrals: Annotated[int | None, typer.Option(help="macOS, with InstallLater.")] = None,
     priority: Annotated[str, typer.Option(help="Low or High: macOS, within a major version.")] = "",
     tries: Annotated[int, typer.Option(help="How often each step is tried.")] = 3,
+    declare_since: Annotated[
+        list[str] | None,
+        typer.Option(help="PLATFORM=VERSION from which on devices go by declaration, such as macOS=14; repeatable."),
+    ] = None,
+    enforce_days: Annotated[int, typer.Option(help="Days after which a declaration enforces the update.")] = 3,
+    enforce_at: Annotated[str, typer.Option(help="At which time of the device's day.")] = "19:00",
+    enforce_weekends: Annotated[bool, typer.Option("--enforce-weekends", help="On weekends, too.")] = False,
+    details_url: Annotated[str, typer.Option(help="A page about the update, for the users of declared devices.")] = "",
     window: Annotated[str, typer.Option(help="Device-local hours for installs, such as 20:00-05:00.")] = "",
     download_window: Annotated[str, typer.Option(help="And for downloads, such as 08:00-18:00; else the same.")] = "",
     days: Annotated[str, typer.Option(help="Weekdays on which these windows open, such as mon-fri.")] = "",
@@ -108,6 +118,11 @@ def create(
             max_user_deferrals=max_user_deferrals,
             priority=priority,
             tries=tries,
+            declare_since=declare_since or (),
+            enforce_days=enforce_days,
+            enforce_at=enforce_at,
+            enforce_weekends=enforce_weekends,
+            details_url=details_url,
             window=window,
             download_window=download_window,
             days=days,
@@ -145,7 +160,8 @@ def _show(draft: Draft, *, as_json: bool) -> None:
         print_json(
             {
                 "name": draft.plan.name, "target": draft.plan.target_label, "selected": len(draft.members),
-                "by_command": draft.by_command, "excluded": draft.excluded, "unmatched": list(draft.unmatched),
+                "by_command": draft.by_command, "by_declaration": draft.by_declaration,
+                "excluded": draft.excluded, "unmatched": list(draft.unmatched),
                 "waves": [
                     {"wave": name, "who": who, "opens": opens, "devices": devices}
                     for name, who, opens, devices in draft.wave_rows()
@@ -159,7 +175,7 @@ def _show(draft: Draft, *, as_json: bool) -> None:
             }
         )  # fmt: skip
         return
-    rows = [("by command", "", draft.by_command)]
+    rows = [(way, "", devices) for way, devices in draft.ways()]
     rows += [(f"barred: {why}", remedy, devices) for why, remedy, devices in draft.excluded_rows()]
     table(
         f"{draft.plan.name}: {len(draft.members):,} selected for {draft.plan.target_label}",
@@ -228,21 +244,36 @@ def start(
         if not yes:
             _show(draft, as_json=False)
             raise PlanError(
-                f"Not begun: {draft.by_command:,} devices would be sent ScheduleOSUpdate, and restart. {NO_WAY_BACK}",
+                f"Not begun: {_will(draft)}, and restart. {NO_WAY_BACK}",
                 remedy="Say --yes if that is what you want.",
             )
         number = kit.start(yaml).id
+        waits = kit.status(number, keep=lambda device: False).approval
         if not as_json:
-            say(f"Rollout {number} has begun: {draft.by_command:,} devices by command.")
+            ways = ", ".join(f"{devices:,} devices {way}" for way, devices in draft.ways())
+            say(f"Rollout {number} has begun: {ways}.")
+        if waits:
+            remark(f"Nothing is sent yet: {APPROVAL}. {APPROVE.format(number)}")
         if not kit.is_served():
             remark("No service works on this store yet: run `osupdate-kit serve`, else nothing is sent.")
         stopped = wait and not _waited(kit, number)
         if as_json:
-            print_json({"rollout": number, "by_command": draft.by_command, "excluded": draft.excluded})
+            words = {"rollout": number, "by_command": draft.by_command, "excluded": draft.excluded}
+            words["by_declaration"] = draft.by_declaration
+            print_json(words | {"waits_for_approval": bool(waits)})
         elif wait:
             _print(kit.status(number))
     if stopped:
         raise typer.Exit(1)
+
+
+def _will(draft: Draft) -> str:
+    told = []
+    if draft.by_command or not draft.taking:
+        told.append(f"{draft.by_command:,} devices would be sent ScheduleOSUpdate")
+    if draft.by_declaration:
+        told.append(f"{draft.by_declaration:,} devices would be declared the target")
+    return " and ".join(told)
 
 
 def _waited(kit: Kit, number: int) -> bool:
@@ -267,17 +298,20 @@ def list_rollouts(context: typer.Context, as_json: AsJson = False) -> None:
     """All rollouts of this store."""
     common: Common = context.obj
     with common.kit() as kit:
+        answers = owners(kit)
         found = [
             {
                 "rollout": r.id, "name": name, "status": r.status.value, "reason": r.reason,
                 "started_at": iso(r.started_at), "deadline_at": iso(r.deadline_at), "by": r.by,
+                "owner": answers[r.id], "waits_for_approval": r.waits,
             }
             for r, name in kit.rollouts()
         ]  # fmt: skip
     if as_json:
         print_json(found)
     else:
-        headings = ("rollout", "name", "status", "reason", "started_at", "deadline_at", "by")
+        headings = ("rollout", "name", "status", "reason", "started_at", "deadline_at", "by", "owner")
+        found = [one | {"reason": one["reason"] or (APPROVAL if one["waits_for_approval"] else "")} for one in found]
         table("", headings, [[row[heading] for heading in headings] for row in found])
 
 
@@ -322,6 +356,10 @@ def _print(status: RolloutStatusView) -> None:
         status.finding, ["state", "devices"], [(s, status.states[s]) for s in STATES if s in status.states], numbers=1
     )
     say(f"{status.reconciliation}. As of {status.as_of}; deadline {status.deadline_at}.")
+    if status.approval:
+        say(f"Nothing is sent: {APPROVAL}. {status.approval}. {APPROVE.format(status.rollout)}")
+    if status.owner:
+        say(f"In the hands of {status.owner}.")
     if status.excluded:
         say(f"Barred: {counted(status.excluded)}.")
     if status.waves:
@@ -463,12 +501,34 @@ def extend(
     _act(context, number, "extend", str(deadline_at), as_json=as_json)
 
 
+@rollout.command("approve")
+def approve(context: typer.Context, number: Rollout, as_json: AsJson = False) -> None:
+    """As the second person: let a rollout begin, or go on by a new plan, that waits for somebody else's approval."""
+    _act(context, number, "approve", "", as_json=as_json)
+
+
+@rollout.command("hand-over")
+def hand_over(
+    context: typer.Context,
+    number: Rollout,
+    to: Annotated[str, typer.Option("--to", help="Who answers for it from now on.")],
+    why: Annotated[str, typer.Option("--why", help="What they should know.")] = "",
+) -> None:
+    """Give a rollout into another person's hands; nothing of what is sent changes."""
+    common: Common = context.obj
+    with common.kit() as kit:
+        kit.rollout(number).hand_over(to, why)
+    say(f"Rollout {number} is in the hands of {to}.")
+
+
 @rollout.command("revise")
 def revise(context: typer.Context, number: Rollout, file: PlanFile) -> None:
     """Go on by another plan, and take in the devices that are new in it. Devices under way stay."""
     common: Common = context.obj
     with common.kit() as kit:
         say(kit.rollout(number).revise(_read(file)))
+        if (rule := second_person(kit)).over:
+            remark(f"Where more than {rule.over:,} devices take it, it waits for another person's approval.")
         if not kit.is_served():
             remark("No service carries it out yet: run `osupdate-kit serve`.")
 

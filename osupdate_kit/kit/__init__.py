@@ -1,11 +1,11 @@
 """The wiring: settings → a Kit whose methods are the flow. The only place where carrying and showing meet."""
 
-import getpass
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from osupdate_kit.errors import PlanError, RolloutError, SettingsError
@@ -14,6 +14,7 @@ from osupdate_kit.feeds.releases import Feeds, FeedState
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.fleet.selection import Selection, select
 from osupdate_kit.kit import holds as _holds
+from osupdate_kit.kit import people as _people
 from osupdate_kit.kit import status as _status
 from osupdate_kit.kit.alerts import notifier, pulse
 from osupdate_kit.kit.plans import Draft, ToldOf, again, draft, plan_of
@@ -24,11 +25,12 @@ from osupdate_kit.lab.fleet import shipped
 from osupdate_kit.lab.server import SIMULATED
 from osupdate_kit.rollout.alerts import Watch
 from osupdate_kit.rollout.journey import RolloutStatus
+from osupdate_kit.rollout.people import SecondPerson
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, Cadences
-from osupdate_kit.rollout.ports import Clock, CommandServer, ServerCheck
+from osupdate_kit.rollout.ports import Clock, CommandServer, DeclarationServer, ServerCheck
 from osupdate_kit.rollout.preflight import STALE_DAYS
-from osupdate_kit.service.acts import check
+from osupdate_kit.service.acts import approvable, check
 from osupdate_kit.service.clock import open_clock
 from osupdate_kit.service.service import Turns
 from osupdate_kit.service.verify import Difference, verify
@@ -83,10 +85,15 @@ class Kit:
         watch: Watch | None = None,
         feeds: Feeds | None = None,
         alerts: AlertSettings | None = None,
+        rule: SecondPerson | None = None,
         settings: Settings | None = None,
+        declarations: Mapping[str, DeclarationServer] = MappingProxyType({}),
     ) -> None:
+        """declarations: the servers' own, by the server's name, where they have them."""
+        self.declarations = declarations
         self.ledger, self.servers, self.clock, self.cadences = ledger, servers, clock, cadences
-        self.who = who or _user()
+        self.who = who or _people.who_acts()
+        self._rule = rule
         self.feeds = feeds or Feeds({}, Path(), _shipped_releases)
         self.watch, self._alerts = watch or Watch(), alerts or AlertSettings()
         self._settings = settings
@@ -108,6 +115,8 @@ class Kit:
             servers,
             clock,
             settings.cadences(),
+            who=_people.who_acts(settings.person),
+            rule=settings.people.rule(),
             watch=settings.watch(),
             alerts=settings.alerts,
             feeds=feeds,
@@ -275,6 +284,22 @@ class Kit:
     def _meant(self, chosen: "Selection | pd.DataFrame | str | Iterable[str]") -> Selection:
         return chosen if isinstance(chosen, Selection) else self.select(chosen)
 
+    # --- people ---
+
+    def note(self, text: str, *, device: str = "", rollout: int = 0) -> int:
+        """Leave a note for others on a device (by serial, UDID or enrollment ID), on a rollout, or on one in the other.
+
+        Its number. It stands in the device's story, in the monitor's and the report's acts, and in the audit log.
+        """
+        return _people.note(self, text, device=device, rollout=rollout)
+
+    def notes(self, *, device: str = "", rollout: int | None = None) -> "pd.DataFrame":
+        """Notes, the newest first: `at` (UTC), `who`, `rollout`, `serial`, `server`, `text`."""
+        import pandas as pd
+
+        frame = pd.DataFrame(_people.notes(self, device=device, rollout=rollout), columns=_people.Noted._fields)
+        return frame.assign(at=pd.to_datetime(frame["at"], unit="us", utc=True))
+
     # --- releases ---
 
     def releases(self) -> "pd.DataFrame":
@@ -291,6 +316,7 @@ class Kit:
 
     def plan(self, selection: Selection, **words: Any) -> Draft:
         """A plan with the verdict on each device. words: as `kit.plans.plan_of` reads them, `target=` at least."""
+        words = {"declaring_servers": self.declarations, **words}
         return self.draft(selection, plan_of(author=self.who, now=self.clock.now(), **words))
 
     def draft(self, selection: Selection, plan: RolloutPlan) -> Draft:
@@ -342,7 +368,10 @@ class Kit:
     # --- rollouts ---
 
     def start(self, plan: Draft | str) -> Rollout:
-        """Begin the rollout of a draft, or of a saved plan's YAML. Who confirmed it stands in the audit log."""
+        """Begin the rollout of a draft, or of a saved plan's YAML. Who confirmed it stands in the audit log.
+
+        Where the service's rule wants a second person for so many devices, nothing is sent until that one approves.
+        """
         yaml = self.save(plan) if isinstance(plan, Draft) else plan
         policy = RolloutPlan.from_yaml(yaml)
         now = self.clock.now()
@@ -356,6 +385,7 @@ class Kit:
             waves = [(wave.name, wave.pace) for wave in policy.waves] if policy.admits else []
             number = tx.start_rollout(stored.id, now=now, deadline_at=policy.deadline_at, by=self.who, waves=waves)
             tx.audit(at=now, who=self.who, what="start", rollout=number, count=policy.members, detail=policy.name)
+            tx.ask_approval(number, stored.id, by=self.who, at=now)
         return Rollout(self, number)
 
     def issue(self, draft: "Shown") -> int:
@@ -387,12 +417,14 @@ class Kit:
         return Rollout(self, number)
 
     def act(self, what: str, rollout: int, *, detail: str = "") -> int:
-        """Ask the service for pause, resume, halt, cancel or abandon; refused at once where it is not allowed.
+        """Ask the service for pause, resume, halt, cancel, approve, …; refused at once where it is not allowed.
 
         The act's number: `outcome` tells what became of it.
         """
         with self.ledger.write() as tx:
-            check(tx, what, rollout)
+            stored = check(tx, what, rollout)
+            if what == "approve":
+                approvable(tx, stored, self.who)
             return tx.add_act(at=self.clock.now(), who=self.who, what=what, rollout=rollout, detail=detail)
 
     def outcome(self, act: int) -> str | None:
@@ -455,7 +487,12 @@ class Kit:
             return not free
 
     def turns(self, *, limit: int = 1000) -> Turns:
-        """All that a service does. Raises SettingsError where nobody could be told of alerts, though somebody is to."""
+        """All that a service does; the settings' rule on second persons is the store's from here on.
+
+        Raises SettingsError where nobody could be told of alerts, though somebody is to.
+        """
+        if self._rule is not None:
+            _people.keep_rule(self, self._rule)
         return Turns.over(
             self.ledger,
             list(self.servers.values()),
@@ -465,6 +502,7 @@ class Kit:
             watch=self.watch,
             notifier=notifier(self._alerts),
             pulse=pulse(self._alerts),
+            declarations=self.declarations,
         )
 
     def verify(self) -> list[Difference]:
@@ -531,13 +569,6 @@ def _not_ours() -> PlanError:
 
 def _shipped_releases() -> bytes:
     return (shipped("data") / "releases" / "catalogue.json").read_bytes()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown user"
 
 
 def _sha256(text: str) -> str:

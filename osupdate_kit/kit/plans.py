@@ -16,6 +16,7 @@ from osupdate_kit.fleet.selection import Selection
 from osupdate_kit.protocol.terms import Platform, Priority
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.eligibility import WORDS, Barrier, Judge, Verdict
+from osupdate_kit.rollout.enforcement import Declaring, since_of
 from osupdate_kit.rollout.journey import Instrument, Member
 from osupdate_kit.rollout.plan import RolloutPlan, parse_actions
 from osupdate_kit.rollout.policy import DAY, HOUR
@@ -47,6 +48,20 @@ class Draft:
         return sum(member.instrument is Instrument.COMMAND for member in self.members)
 
     @property
+    def by_declaration(self) -> int:
+        return sum(member.instrument is Instrument.DECLARATION for member in self.members)
+
+    @property
+    def taking(self) -> int:
+        """Those that take the plan, by whichever instrument."""
+        return self.by_command + self.by_declaration
+
+    def ways(self) -> list[tuple[str, int]]:
+        """How many by which instrument, those that somebody goes by; by command where nobody goes at all."""
+        ways = [("by command", self.by_command), ("by declaration", self.by_declaration)]
+        return [way for way in ways if way[1]] or ways[:1]
+
+    @property
     def excluded(self) -> dict[str, int]:
         """Barred devices by their first reason, in words; most frequent first."""
         barred = Counter(member.barrier for member in self.members if member.barrier)
@@ -60,6 +75,8 @@ class Draft:
     @property
     def installs(self) -> bool:
         """May a device that takes it install, and so never go back?"""
+        if self.by_declaration:
+            return True
         platforms = {Platform(member.platform) for member in self.members if not member.barrier and member.platform}
         return any(self.plan.steps(platform).install for platform in platforms)
 
@@ -83,13 +100,13 @@ class Draft:
         ]
         if self.held:
             found.append(f"{count(self.held)} of them are on the hold list: they wait until they are released.")
-        if self.by_command:
+        if self.taking:
             empty = [name for name, size in self.waves.items() if not size]
             found += [f"Wave {name} takes no device." for name in empty]
         return tuple(found)
 
     def _repr_html_(self) -> str:
-        rows = [("by command", self.by_command), *((f"barred: {why}", n) for why, n in self.excluded.items())]
+        rows = [*self.ways(), *((f"barred: {why}", n) for why, n in self.excluded.items())]
         if len(self.plan.waves) > 1:
             rows += [(f"wave {name}, opens {opens}", size) for name, _, opens, size in self.wave_rows()]
         cells = "".join(f"<tr><td>{escape(how)}</td><td>{count(number)}</td></tr>" for how, number in rows)
@@ -122,6 +139,12 @@ def plan_of(
     max_user_deferrals: int | None = None,
     priority: str = "",
     tries: int = 3,
+    declare_since: Mapping[str, str] | Sequence[str] = (),
+    enforce_days: int = 3,
+    enforce_at: str = "19:00",
+    enforce_weekends: bool = False,
+    details_url: str = "",
+    declaring_servers: Iterable[str] = (),
     window: str = "",
     download_window: str = "",
     days: str = "",
@@ -141,6 +164,9 @@ def plan_of(
     "iPadOS=DownloadOnly+InstallASAP"; window, download_window: "20:00-05:00" in the devices' own time, on `days` such
     as "mon-fri"; waves and limits: values, or mappings as a plan's YAML has them; timing: what `timing_of` read from
     such a YAML, the other words win over it;
+    declare_since: the OS version by platform, such as "macOS=14", from which on devices go by declaration where both
+    instruments work; enforce_*: how many days after its assignment a declaration enforces, at which local time, and
+    whether on weekends; declaring_servers: those that can declare;
     deadline: "14d", "36h", or an ISO moment with its offset. Raises PlanError.
     """
     aim, goal = aim_of(
@@ -160,9 +186,25 @@ def plan_of(
         max_user_deferrals=max_user_deferrals,
         priority=_priority(priority),
         tries=tries,
+        declaring=Declaring(
+            servers=tuple(sorted(declaring_servers)),
+            since=_since(declare_since),
+            days=enforce_days,
+            at=enforce_at,
+            weekends=enforce_weekends,
+            details_url=details_url,
+        ),
         **_timing(timing, window, download_window, days, blackouts, waves, limits, slots_per_site),
         time_zone=time_zone,
     )
+
+
+def _since(told: Mapping[str, str] | Sequence[str]) -> Mapping[Platform, OSVersion]:
+    pairs = told if isinstance(told, Mapping) else dict(one.partition("=")[::2] for one in told)
+    try:
+        return since_of(pairs)
+    except ValueError as error:
+        raise PlanError(f"No line between the instruments: {error}.", remedy="Write macOS=14, for example.") from None
 
 
 ToldOf = Callable[[Sequence[DeviceKey]], Mapping[DeviceKey, tuple[Told, int]]]
@@ -178,7 +220,7 @@ def draft(
     told_of: ToldOf | None = None,
     now: int = 0,
 ) -> Draft:
-    """The verdict on each selected device: by command, or everything that bars it; and the wave of those that take it.
+    """The verdict on each selected device: its instrument, or all that bars it; and the wave of those that take it.
 
     held: who is on the hold list. catalogue, told_of: what preflight looks at besides the inventory. Raises PlanError
     when no wave takes some of the devices.

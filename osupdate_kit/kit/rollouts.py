@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osupdate_kit.errors import PlanError, RolloutError
+from osupdate_kit.kit import people as _people
 from osupdate_kit.kit import status as _status
 from osupdate_kit.kit.plans import deadline_of
 from osupdate_kit.rollout.state import ATTENTION, ENDS
@@ -223,6 +224,18 @@ class Rollout:
         """Put the deadline off: `3d` from now, or an ISO moment with its offset."""
         deadline_at = deadline_of(deadline, self._kit.clock.now())
         return self._kit.act("extend", self.id, detail=str(deadline_at))
+
+    def approve(self) -> int:
+        """As the second person: let it go on by its plan. Refused for whoever asked for it."""
+        return self._kit.act("approve", self.id)
+
+    def hand_over(self, to: str, why: str = "") -> None:
+        """Somebody else answers for it from now on; nothing of what is sent changes."""
+        _people.hand_over(self._kit, self.id, to, why)
+
+    def note(self, text: str, *, device: str = "") -> int:
+        """Leave a note for others on the rollout, or on one of its devices; the note's number."""
+        return _people.note(self._kit, text, device=device, rollout=self.id)
 
     def revise(self, draft: "Draft | str") -> str:
         """Go on by another plan, and take in the devices that are new in it; what differs from the plan so far.

@@ -20,6 +20,7 @@ from osupdate_kit.views.status import (
     HaltStatus,
     RolloutStatusView,
     WaveStatus,
+    count,
     iso,
     moment,
     summary,
@@ -83,8 +84,17 @@ def status(
             HaltStatus(number=halt.id, part=halt.part, reason=halt.reason, since=iso(halt.at))
             for halt in tx.halts(rollout)
         ),
+        owner=handed.owner if (handed := tx.handovers().get(rollout)) else stored.by,
+        approval=_approval(tx, stored),
         devices=tuple(listed),
     )
+
+
+def _approval(tx: Transaction, stored: StoredRollout) -> str:
+    asked = tx.approval(stored.id) if stored.waits else None
+    if asked is None:
+        return ""
+    return f"{asked.asked_by} asked on {moment(asked.asked_at)}; {count(asked.devices)} devices take it"
 
 
 def _wave(wave: StoredWave, by_wave: Counter[tuple[str, str]]) -> WaveStatus:

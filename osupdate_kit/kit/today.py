@@ -13,6 +13,7 @@ from osupdate_kit.protocol.causes import Cause, Owner, Retry
 from osupdate_kit.rollout.alerts import AlertKind
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.needs import need_of
+from osupdate_kit.rollout.people import APPROVE
 from osupdate_kit.rollout.policy import DAY, HOUR
 from osupdate_kit.rollout.state import State
 from osupdate_kit.service.loop import TAIL
@@ -63,7 +64,7 @@ class Ended:
 class Need:
     """Something for a person. `devices` 0: it is about the rollout, or the service."""
 
-    kind: str  # one of KINDS; halted, gate, plan, service
+    kind: str  # one of KINDS; halted, approval, gate, plan, service
     what: str
     why: str
     remedy: str
@@ -316,6 +317,11 @@ def _halted(tx: Transaction, seen: Sequence[tuple[StoredRollout, str]]) -> Itera
         if stored.status is RolloutStatus.HALTED:
             why = f"{stored.reason.rstrip('.') or 'No reason was given'}; since {moment(stored.changed_at)}."
             yield _of_team("halted", f"{what}, is halted", why, _HALTED, stored.id)
+        if stored.waits:
+            asked = tx.approval(stored.id)
+            assert asked is not None, stored
+            why = f"{asked.asked_by} asked on {moment(asked.asked_at)}: {count(asked.devices)} devices take it."
+            yield _of_team("approval", f"{what}, waits for a second person", why, APPROVE.format(stored.id), stored.id)
         for halt in tx.halts(stored.id):
             part = f" for {halt.dimension.replace('_', ' ')} {halt.value}" if halt.dimension else ""
             why = f"{halt.reason.rstrip('.')}; since {moment(halt.at)}."

@@ -68,7 +68,7 @@ class Watching:
             time_zone=plan.time_zone,
             actions=plan.actions,
             served=self._kit.is_served(),
-            allowed=allowed(stored.status),
+            allowed=allowed(stored),
             waves=tuple(
                 WaveLine(name=w.name, opened_at=w.opened_at, by=w.who, pace=w.pace, waits_for=w.waits_for)
                 for w in waves
@@ -124,7 +124,8 @@ class Watching:
 
     def _read(self, tx: Transaction, stored: StoredRollout, plan: RolloutPlan, now: int, seq: int) -> None:
         """Take in what changed: the devices with news, or all when the minute or the rollout itself is another."""
-        everything = now // MINUTE != self._minute or stored.changed_at != self._changed_at
+        changed_at = max(stored.changed_at, stored.resumed_at)
+        everything = now // MINUTE != self._minute or changed_at != self._changed_at
         holds, halts = tx.all_holds(now), tx.halts(self._rollout)
         put_off = []
         for journey, seen_at, name in tx.named_journeys(self._rollout) if everything else self._news(tx):
@@ -135,7 +136,7 @@ class Watching:
                 put_off.append(key)
         for key, at in _next_installs(tx, put_off).items():
             self._lines[key] = replace(self._lines[key], next_install_at=at)
-        self._seq, self._minute, self._changed_at = seq, now // MINUTE, stored.changed_at
+        self._seq, self._minute, self._changed_at = seq, now // MINUTE, changed_at
 
     def _news(self, tx: Transaction) -> Iterator[tuple[StoredJourney, int, str]]:
         for journey, seen_at in tx.journeys_since(self._rollout, self._seq):

@@ -14,6 +14,7 @@ from osupdate_kit.kit.watch import line_of, told_of
 from osupdate_kit.rollout.eligibility import WORDS, Barrier
 from osupdate_kit.rollout.events import RolloutEvent
 from osupdate_kit.rollout.needs import IN_NEED, need_of
+from osupdate_kit.rollout.people import APPROVAL, APPROVE
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.state import State
 from osupdate_kit.service.loop import why_held
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from osupdate_kit.kit import Kit
 
 WHOLE = 1_000_000  # lines: all of them
-_OF_THE_ROLLOUT = ("pause", "resume", "halt", "cancel", "end")  # acts that every device of a rollout feels
+_OF_THE_ROLLOUT = ("pause", "resume", "halt", "cancel", "end", "approve", "hand-over")  # each of its devices feels them
 _ENDS = {
     State.DONE: "It reported the target.",
     State.NOTIFIED: "Its user was told; the plan wants no more.",
@@ -214,6 +215,7 @@ def why(kit: "Kit", wanted: str) -> Why:
                 *_told(keys, tx.events_of(keys), looks),
                 *_held(tx.holds_ever(keys), now),
                 *_acts(tx, {look.part.rollout for look in looks}),
+                *_noted(tx, keys, {look.part.rollout for look in looks}),
             ],
             key=lambda one: one.order,
         )
@@ -266,6 +268,8 @@ def _part(journey: StoredJourney, rollout: StoredRollout, plan: RolloutPlan, lin
         reason = f"{need.meaning} {said[:1].upper()}{said[1:]}".strip()
     elif state in _ENDS:
         reason, remedy = _ENDS[state], _NEXT.get(state, "")
+    elif reason == APPROVAL:
+        remedy = APPROVE.format(rollout.id)
     return Part(
         rollout=rollout.id,
         name=plan.name,
@@ -401,6 +405,17 @@ def _held(holds: Sequence[Hold], now: int) -> Iterator[_Dated]:
             yield _act(hold.released_at, hold.id, 0, "Released", f"by {hold.released_by}", hold.key.server)
         elif hold.until_at and hold.until_at <= now:
             yield _act(hold.until_at, hold.id, 0, "The hold ended", hold.reason, hold.key.server)
+
+
+def _noted(tx: Transaction, keys: Sequence[DeviceKey], rollouts: set[int]) -> Iterator[_Dated]:
+    """Notes on the device, and on its rollouts as a whole."""
+    for note in tx.notes_of(keys):
+        server = note.key.server if note.key else ""
+        yield _act(note.at, note.id, note.rollout, f"Note by {note.who}", note.text, server)
+    for number in sorted(rollouts):
+        for note in tx.notes(number):
+            if note.key is None:
+                yield _act(note.at, note.id, number, f"Note on the rollout by {note.who}", note.text, "")
 
 
 def _acts(tx: Transaction, rollouts: set[int]) -> Iterator[_Dated]:

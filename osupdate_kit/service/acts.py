@@ -16,7 +16,7 @@ from osupdate_kit.rollout.state import Facts, State
 from osupdate_kit.service.loop import withdraw
 from osupdate_kit.service.record import Plans, catch_up, record
 from osupdate_kit.service.words import own_event, retried
-from osupdate_kit.stores.ledger import Act, Ledger, StoredRollout, Transaction
+from osupdate_kit.stores.ledger import Act, Approval, Ledger, StoredRollout, Transaction
 
 CHUNK = 1000
 
@@ -31,6 +31,7 @@ _FROM: Mapping[str, tuple[RolloutStatus, ...]] = {
     "lift": (RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED),
     "extend": (RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED),
     "revise": (RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED),
+    "approve": (RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED),
 }
 _TO = {
     "pause": RolloutStatus.PAUSED,
@@ -81,6 +82,7 @@ class Actor:
                     tx.lift_halt(halt.id, at=now, by=act.who)
             tx.make_due(rollout.id, now)
             return 0
+        tx.make_due_declared(rollout.id, now)
         return withdraw(tx, self.plans, rollout.id, now)
 
     def _abandon(self, tx: Transaction, rollout: StoredRollout, act: Act, now: int) -> int:
@@ -106,8 +108,10 @@ class Actor:
             keys = failed[start : start + CHUNK]
             events = []
             for key, device in tx.devices(keys).items():
-                steps = Facts.from_json(device.facts).steps
-                newest = max((n for n, step in steps.items() if step.rollout == rollout.id), default=0)
+                facts = Facts.from_json(device.facts)
+                steps = [number for number, step in facts.steps.items() if step.rollout == rollout.id]
+                given = [number for number, one in facts.assignments.items() if one.rollout == rollout.id]
+                newest = max(steps + given, default=0)
                 events.append(retried(key, rollout.id, newest, act.id, now))
             record(tx, self.plans, events)
             tx.set_due([(rollout.id, key, now) for key in keys])
@@ -164,11 +168,19 @@ class Actor:
             )
         waves = [(wave.name, wave.pace) for wave in plan.waves] if tx.waves(rollout.id) or plan.admits else []
         added = tx.revise_rollout(rollout, stored.id, now=now, deadline_at=plan.deadline_at, waves=waves)
+        tx.ask_approval(rollout.id, stored.id, by=act.who, at=now)
         self.plans.forget(rollout.id)
         for start in range(0, len(added), CHUNK):
             catch_up(tx, self.plans, rollout.id, added[start : start + CHUNK])
         tx.make_due(rollout.id, now)
         return len(added)
+
+    def _approve(self, tx: Transaction, rollout: StoredRollout, act: Act, now: int) -> int:
+        """Let it go on by the plan that waits, if this is another person; how many devices take it."""
+        approval = approvable(tx, rollout, act.who)
+        tx.approve(approval, by=act.who, at=now)
+        tx.make_due(rollout.id, now)
+        return approval.devices
 
 
 def _names(journey: Journey) -> tuple[str, ...]:
@@ -184,12 +196,26 @@ _ACTS: Mapping[str, Callable[[Actor, Transaction, StoredRollout, Act, int], int]
     "lift": Actor._lift,
     "extend": Actor._extend,
     "revise": Actor._revise,
+    "approve": Actor._approve,
 }
 
 
-def allowed(status: RolloutStatus) -> frozenset[str]:
+def allowed(rollout: StoredRollout) -> frozenset[str]:
     """What may be asked for of a rollout that stands so."""
-    return frozenset(what for what, statuses in _FROM.items() if status in statuses)
+    acts = frozenset(what for what, statuses in _FROM.items() if rollout.status in statuses)
+    return acts if rollout.waits else acts - {"approve"}
+
+
+def approvable(tx: Transaction, rollout: StoredRollout, who: str) -> Approval:
+    """What this person would approve of. Raises RolloutError where nothing waits, or where it is no second person."""
+    approval = tx.approval(rollout.id)
+    if approval is None or not approval.waits:
+        raise RolloutError(
+            f"Rollout {rollout.id} waits for nobody's approval.",
+            remedy="`osupdate-kit rollout status` shows what it waits for.",
+        )
+    tx.second_person().check(approval.asked_by, who)
+    return approval
 
 
 def check(tx: Transaction, what: str, rollout_id: int) -> StoredRollout:

@@ -130,7 +130,7 @@ class Gatekeeper:
         now = self._clock.now()
         with self._ledger.read() as tx:
             running = [r for r in tx.rollouts() if r.status is RolloutStatus.RUNNING and now < r.deadline_at]
-            mine = [rollout for rollout in running if self._concerns(tx, rollout)]
+            mine = [rollout for rollout in running if not rollout.waits and self._concerns(tx, rollout)]
             news = self._read(tx, mine, now)
             due = [r for r in mine if self._standing[r.id].due(now) or tx.is_asked(r.id)]
         for rollout in due:
@@ -240,7 +240,9 @@ class Gatekeeper:
         if part == Slice():
             tx.set_rollout(rollout.id, RolloutStatus.HALTED, now=now, reason=words)
             withdraw(tx, self._plans, rollout.id, now)
+            tx.make_due_declared(rollout.id, now)
             return
+        tx.make_due_declared(rollout.id, now)
         column = SLICED.index(part.dimension)
         idle = [
             place.key

@@ -9,14 +9,19 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.commands import (
     AvailableOSUpdates,
     Command,
+    DeclarativeManagement,
     DeviceInformation,
     OSUpdateStatus,
     ScheduleOSUpdateScan,
 )  # fmt: skip
 from osupdate_kit.protocol.terms import Platform, RequestType
-from osupdate_kit.rollout.engine import Ask, Intend, Push, asks_by_key, next_steps, only_downloads
+from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout.assignments import TAKE
+from osupdate_kit.rollout.enforcement import deadline, enforcement_text, take_back_text
+from osupdate_kit.rollout.engine import Act, Ask, Assign, Push, asks_by_key, next_steps, only_downloads
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
+from osupdate_kit.rollout.people import APPROVAL
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, HOUR, Cadences, Gate
 from osupdate_kit.rollout.ports import Clock
@@ -35,6 +40,7 @@ _QUERIES: Mapping[RequestType, Command] = {
     RequestType.AVAILABLE_OS_UPDATES: AvailableOSUpdates(),
     RequestType.OS_UPDATE_STATUS: OSUpdateStatus(),
     RequestType.DEVICE_INFORMATION: DeviceInformation(),
+    RequestType.DECLARATIVE_MANAGEMENT: DeclarativeManagement(),
 }
 
 
@@ -43,14 +49,17 @@ def gate_of(
 ) -> Gate:
     """The window as this device may use it now: shut while paused, halted, held, or after the deadline.
 
-    Shut, too, in a time zone that is not known here. A resumed rollout knocks anew: its opening counts from then on.
+    Shut, too, until another person approves, where one has to, and in a time zone that is not known here. A resumed
+    rollout, or one just approved of, knocks anew: its opening counts from then on.
 
     held: why it is kept waiting, if it is. downloads: its next step cannot install, see `engine.only_downloads`.
     """
     if rollout.status is not RolloutStatus.RUNNING or now >= rollout.deadline_at or not journey.live:
-        return Gate()
+        return Gate(stopped=True)
+    if rollout.waits:
+        return Gate(why=APPROVAL, stopped=True)
     if held:
-        return Gate(why=held)
+        return Gate(why=held, stopped=True)
     hours = plan.schedule.hours(kin_of(journey), downloads=downloads)
     zone = journey.time_zone or plan.time_zone or "UTC"
     try:
@@ -107,6 +116,7 @@ class Loop:
         for rollout in self._overdue(tx, now):
             tx.end_rollout(rollout.id, RolloutStatus.ENDED, now=now, reason="deadline")
             withdraw(tx, self._plans, rollout.id, now)
+            tx.make_due_declared(rollout.id, now)
             tx.audit(at=now, who="service", what="end", rollout=rollout.id, detail="deadline")
 
     def _decide(self, tx: Transaction, due: list[StoredJourney], now: int) -> None:
@@ -142,7 +152,7 @@ class Loop:
             decision = next_steps(facts, course, gate, now, self._cadences)
             later.append((number, key, decision.due_at))
             for act in decision.acts:
-                rows.append(self._row(act, journey, plan, facts, now))
+                rows.append(self._row(act, journey, plan, facts, now, rollout.deadline_at))
         self._intend(tx, rows, now)
         tx.set_due(later)
 
@@ -151,9 +161,7 @@ class Loop:
         found = tx.journeys_of(keys) if keys else {}
         return {key: max((j.journey.rollout for j in mine if not j.barred), default=0) for key, mine in found.items()}
 
-    def _row(
-        self, act: Intend | Ask | Push, journey: StoredJourney, plan: RolloutPlan, facts: Facts, now: int
-    ) -> OutboxRow:
+    def _row(self, act: Act, journey: StoredJourney, plan: RolloutPlan, facts: Facts, now: int, last: int) -> OutboxRow:
         row = OutboxRow(
             key=journey.journey.key,
             rollout=journey.journey.rollout,
@@ -166,6 +174,8 @@ class Loop:
         if isinstance(act, Ask):
             query = _QUERIES[act.request_type]
             return replace(row, kind=OutboxKind.QUERY, request_type=act.request_type, command=command_text(query))
+        if isinstance(act, Assign):
+            return _assignment(row, act, journey, plan, last)
         target = plan.target_of(journey.target)
         version = str(target.version) if target.version else ""
         key = asks_by_key(facts, version) if version else target.product_key
@@ -184,6 +194,24 @@ class Loop:
         rows = tx.add_outbox(rows) if rows else []
         told = [row for row in rows if row.kind is not OutboxKind.PUSH]
         record(tx, self._plans, [own_event(EventKind.INTENDED, row, now) for row in told])
+
+
+def _assignment(row: OutboxRow, act: Assign, journey: StoredJourney, plan: RolloutPlan, last: int) -> OutboxRow:
+    """The row of an assignment, or of its end. last: the rollout's own deadline."""
+    row = replace(row, kind=OutboxKind.ASSIGNMENT, role=act.role)
+    if act.role == TAKE:
+        return replace(row, command=take_back_text(act.set_name))
+    zone, hours = journey.time_zone or plan.time_zone or "UTC", plan.schedule.hours(kin_of(journey), downloads=False)
+    when, at = deadline(plan.declaring, hours, row.created_at, zone, last)
+    command, _ = enforcement_text(
+        row.rollout,
+        plan.declaring,
+        plan.target_of(journey.target),
+        when,
+        Platform(journey.platform),
+        OSVersion.parse(journey.os_version_start),
+    )
+    return replace(row, command=command, gate=at)
 
 
 def withdraw(tx: Transaction, plans: Plans, rollout: int, now: int) -> int:

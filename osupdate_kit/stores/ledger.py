@@ -1,8 +1,8 @@
 """The ledger: everything the kit keeps, in SQLite or PostgreSQL, behind two kinds of transactions.
 
 Knows how a store is opened, who may write when, and what a broken database means. The transaction's methods stand in
-`evidence`, `fleet`, `outbox`, `rollouts`, `gates`, `alerts` and `office`; tables in `schema`. Leaves what the rows mean
-to `rollout` and `service`.
+`evidence`, `fleet`, `outbox`, `rollouts`, `gates`, `alerts`, `office` and `people`; tables in `schema`. Leaves what the
+rows mean to `rollout` and `service`.
 """
 
 import threading
@@ -31,6 +31,7 @@ from osupdate_kit.stores.gates import Gates, Halt, Place, StoredWave
 from osupdate_kit.stores.locks import WRITER, AdvisoryLock, FileLock, MemoryLock, ServiceLock
 from osupdate_kit.stores.office import Office
 from osupdate_kit.stores.outbox import Outbox
+from osupdate_kit.stores.people import Approval, Handover, Note, People
 from osupdate_kit.stores.rollouts import Rollouts
 from osupdate_kit.stores.rows import (
     Act,
@@ -45,12 +46,12 @@ from osupdate_kit.stores.rows import (
 )  # fmt: skip
 
 __all__ = [
-    "Act", "Audit", "Halt", "Hold", "InboxRow", "Ledger", "Place", "ServiceLock", "StoredDevice", "StoredJourney",
-    "StoredPlan", "StoredRollout", "StoredWave", "Transaction", "Transition",
+    "Act", "Approval", "Audit", "Halt", "Handover", "Hold", "InboxRow", "Ledger", "Note", "Place", "ServiceLock",
+    "StoredDevice", "StoredJourney", "StoredPlan", "StoredRollout", "StoredWave", "Transaction", "Transition",
 ]  # fmt: skip
 
 
-class Transaction(Evidence, Fleet, Outbox, Rollouts, Gates, Alerts, Office):
+class Transaction(Evidence, Fleet, Outbox, Rollouts, Gates, Alerts, Office, People):
     """All that is done inside `Ledger.read()` or `Ledger.write()`; of no use after it."""
 
 

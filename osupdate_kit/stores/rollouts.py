@@ -39,7 +39,17 @@ from osupdate_kit.stores.rows import (
     transition_of,
     transition_values,
 )  # fmt: skip
-from osupdate_kit.stores.schema import devices, events, journey, members, minutes, plans, rollouts, transitions
+from osupdate_kit.stores.schema import (
+    approvals,
+    devices,
+    events,
+    journey,
+    members,
+    minutes,
+    plans,
+    rollouts,
+    transitions,
+)  # fmt: skip
 from osupdate_kit.stores.schema import waves as waves_table
 from osupdate_kit.stores.statements import (
     CHUNK,
@@ -79,9 +89,14 @@ _MEMBERS_OF = Statement(
 
 _LAST_ROLLOUT = last_id(rollouts.c.id)
 _ROLLOUT_ADD = Statement(insert(rollouts))
-_ROLLOUT = Statement(select(rollouts).where(rollouts.c.id == bindparam("of_rollout")))
+_WAITS = and_(
+    approvals.c.rollout == rollouts.c.id, approvals.c.plan == rollouts.c.plan, approvals.c.wanted,
+    approvals.c.approved_at == ZERO,
+)  # fmt: skip
+_WITH_WAITS = select(rollouts, approvals.c.rollout.is_not(None)).select_from(rollouts.outerjoin(approvals, _WAITS))
+_ROLLOUT = Statement(_WITH_WAITS.where(rollouts.c.id == bindparam("of_rollout")))
 _STARTED = Statement(select(rollouts.c.started_at).where(rollouts.c.id == bindparam("of_rollout")))
-_ROLLOUTS = Statement(select(rollouts).order_by(rollouts.c.id))
+_ROLLOUTS = Statement(_WITH_WAITS.order_by(rollouts.c.id))
 _ROLLOUT_SET = Statement(
     update(rollouts)
     .values({name: bindparam(name) for name in ("status", "reason", "changed_at", "resumed_at")})
@@ -114,6 +129,8 @@ _BEGINS: dict[str, ColumnElement[Any]] = {
     "done_at": ZERO,
     "updated_at": ZERO,
     "updated_seq": ZERO,
+    "route": members.c.instrument,
+    "enforce_at": ZERO,
     **dict.fromkeys(("armed", "os_version", "action_asked", "action_returned", "failure", "failure_text"), EMPTY),
 }
 
@@ -197,7 +214,10 @@ _IS = and_(
     journey.c.server == bindparam("of_server"),
     journey.c.enrollment_id == bindparam("of_enrollment_id"),
 )
-_STATES = tuple(journey.c)[journey.c.keys().index("state") : journey.c.keys().index("live")]
+_STATES = (
+    *tuple(journey.c)[journey.c.keys().index("state") : journey.c.keys().index("live")], journey.c.route,
+    journey.c.enforce_at,
+)  # fmt: skip
 _OF = Statement(
     select(journey)
     .where(journey.c.server == bindparam("server"), among(journey.c.enrollment_id))
@@ -215,6 +235,11 @@ _SAVE = Statement(update(journey).values({c.name: bindparam(c.name) for c in _ST
 _SET_DUE = Statement(update(journey).values(due_at=bindparam("due")).where(_IS))
 _MAKE_DUE = Statement(
     update(journey).values(due_at=bindparam("due")).where(journey.c.rollout == bindparam("of_rollout"), journey.c.live)
+)
+_MAKE_DUE_DECLARED = Statement(
+    update(journey)
+    .values(due_at=bindparam("due"))
+    .where(journey.c.rollout == bindparam("of_rollout"), journey.c.enforce_at > ZERO)
 )
 _END = Statement(
     update(journey).values(live=false()).where(journey.c.rollout == bindparam("of_rollout"), journey.c.live)
@@ -452,6 +477,10 @@ class Rollouts(Session):
     def make_due(self, rollout_id: int, at: int) -> None:
         """Look at all its live devices then."""
         self._run(_MAKE_DUE, at, rollout_id)
+
+    def make_due_declared(self, rollout_id: int, at: int) -> None:
+        """Look then at all that were ever declared in it, live or not: that may have to be taken back."""
+        self._run(_MAKE_DUE_DECLARED, at, rollout_id)
 
     def journeys(
         self, rollout_id: int, *, after: DeviceKey | None = None, limit: int | None = None

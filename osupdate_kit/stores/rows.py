@@ -69,6 +69,7 @@ class StoredRollout:
     reason: str
     changed_at: int
     resumed_at: int
+    waits: bool = False  # for another person's approval of its plan
 
 
 class StoredJourney(Struct, frozen=True, kw_only=True):
@@ -336,13 +337,14 @@ def member_of(row: Sequence[Any]) -> Member:
 
 
 def journey_values(journey: Journey) -> tuple[Any, ...]:
-    """Columns `state` to `updated_seq`, then the key: as an update by key takes them."""
+    """Columns `state` to `updated_seq`, `route` and `enforce_at`, then the key: as an update by key takes them."""
     server, enrollment_id = journey.key
     return (
         journey.state, journey.armed.value, journey.regressed, journey.ready, journey.os_version, journey.action_asked,
         plain(journey.action_returned), journey.deferrals_used, journey.deferrals_remaining, journey.failure,
         plain(journey.failure_text), journey.commands_sent, journey.progress_at, journey.done_at,
-        journey.updated_at, journey.updated_seq, journey.rollout, server, enrollment_id,
+        journey.updated_at, journey.updated_seq, journey.route.value, journey.enforce_at,
+        journey.rollout, server, enrollment_id,
     )  # fmt: skip
 
 
@@ -351,7 +353,7 @@ def stored_journey_of(row: Sequence[Any]) -> StoredJourney:
         rollout, server, enrollment_id, udid, serial, platform, model, os_version_start, time_zone, site, ring, wave,
         target, instrument, barrier, reason, state, armed, regressed, ready, os_version, action_asked, action_returned,
         deferrals_used, deferrals_remaining, failure, failure_text, commands_sent, progress_at, done_at, updated_at,
-        updated_seq, live, due_at, admitted_at,
+        updated_seq, live, due_at, admitted_at, route, enforce_at,
     ) = row  # fmt: skip
     return StoredJourney(
         journey=Journey(
@@ -373,6 +375,8 @@ def stored_journey_of(row: Sequence[Any]) -> StoredJourney:
             done_at=done_at,
             updated_at=updated_at,
             updated_seq=updated_seq,
+            route=_INSTRUMENTS[route],
+            enforce_at=enforce_at,
         ),
         udid=udid,
         serial=serial,
@@ -413,7 +417,7 @@ def plan_of(row: Sequence[Any]) -> StoredPlan:
 
 
 def rollout_of(row: Sequence[Any]) -> StoredRollout:
-    number, plan, status, started_at, start_seq, deadline_at, who, reason, changed_at, resumed_at = row
+    number, plan, status, started_at, start_seq, deadline_at, who, reason, changed_at, resumed_at, waits = row
     return StoredRollout(
         id=number,
         plan_id=plan,
@@ -425,4 +429,5 @@ def rollout_of(row: Sequence[Any]) -> StoredRollout:
         reason=reason,
         changed_at=changed_at,
         resumed_at=resumed_at,
+        waits=bool(waits),
     )

@@ -205,6 +205,8 @@ journey = Table(
     _flag("live"),
     Column("due_at", BigInteger),
     _number("admitted_at"),
+    Column("route", Text, nullable=False, server_default=""),
+    Column("enforce_at", BigInteger, nullable=False, server_default="0"),
     Index("ix_journey_device", "server", "enrollment_id"),
     Index("uq_journey_live", "server", "enrollment_id", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index("ix_journey_due", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
@@ -298,7 +300,7 @@ commands = Table(
 )
 
 _READY = text("status = 'intended'")
-_UNSURE = text("kind = 'step' AND status IN ('sending', 'unknown')")
+_UNSURE = text("kind IN ('step', 'assignment') AND status IN ('sending', 'unknown')")
 
 outbox = Table(
     "outbox",
@@ -407,6 +409,7 @@ approvals = Table(  # one for each plan that a rollout goes by: who asked for it
     Column("rollout", BigInteger, ForeignKey("rollouts.id"), primary_key=True, autoincrement=False),
     Column("plan", BigInteger, ForeignKey("plans.id"), primary_key=True, autoincrement=False),
     _number("devices"),
+    _flag("wanted"),
     _text("asked_by"),
     _number("asked_at"),
     _text("approved_by"),

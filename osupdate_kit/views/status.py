@@ -92,6 +92,8 @@ class RolloutStatusView:
     armed: tuple[str, ...]  # serials (or UDIDs) that may still install because of us
     waves: tuple[WaveStatus, ...] = ()  # in their order; none: all may begin at once
     halts: tuple[HaltStatus, ...] = ()  # those that stand
+    owner: str = ""  # who answers for it
+    approval: str = ""  # who asked for the second person's approval that it waits for; empty: it waits for none
     devices: tuple[DeviceStatus, ...] = field(default=())
 
     def __post_init__(self) -> None:
@@ -122,7 +124,8 @@ class RolloutStatusView:
                 f"All {count(eligible)} devices run {self.target}." if done > 1 else f"The device runs {self.target}."
             )
         person, noun = self.needs_person, "device" if eligible == 1 else "devices"
-        others = f"{count(person)} need{'s' * (person == 1)} a person." if person else "The others are on their way."
+        on_the_way = "Another person has to approve first." if self.approval else "The others are on their way."
+        others = f"{count(person)} need{'s' * (person == 1)} a person." if person else on_the_way
         return f"{count(done)} of {count(eligible)} {noun} run{'s' * (done == 1)} {self.target}. {others}"
 
     @property

@@ -235,7 +235,8 @@ def test_another_engine_gives_the_same_values(
 ) -> None:
     """DuckDB over Parquet copies of the tables, by the same definitions."""
     copies = ibis.duckdb.connect()
-    for name in ("journey", "transitions", "minutes", "devices", "events", "holds", "halts", "rollouts", "plans"):
+    names = ("journey", "transitions", "minutes", "devices", "events", "holds", "halts", "rollouts", "plans")
+    for name in (*names, "approvals"):
         backend.table(name).to_parquet(tmp_path / f"{name}.parquet")
         copies.read_parquet(tmp_path / f"{name}.parquet", table_name=name)
     for figure in (states_now, progress, devices, funnel, adoption, deferrals, next_installs, failures, time_to_update):

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from contextlib import chdir, closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from io import StringIO
@@ -326,3 +326,28 @@ def test_the_hold_list_is_kept_by_people(place: Place) -> None:
                   ("add", "SPAD1", "--reason", "why", "--until", "soon"),
                   ("add", "SPAD1", "--reason", "why", "--until", "2020-01-01")):  # fmt: skip
         assert "osupdate-kit: " in place.run("hold", *words, exits=2).stderr
+
+
+def test_a_second_person_is_asked_for_and_notes_and_hands_are_shown(place: Place) -> None:
+    planned(place)
+    settings = place.folder / "osupdate-kit.toml"
+    settings.write_text(settings.read_text() + '\n[people]\nsecond_approver_over = 1\nshared_accounts = ["nobody"]\n')
+    with closing(place.kit()) as kit:
+        kit.turns()  # a service begins
+    (place.folder / "plan.yaml").unlink()
+    place.run("plan", "create", "--target", "26.6.2", "--allow-major", "-o", "plan.yaml", "--where", 'model != "x"')
+    told = place.run("rollout", "start", "plan.yaml", "--yes")
+    assert "Nothing is sent yet: not approved by another person." in told.stderr
+    assert "osupdate-kit rollout approve 1" in told.stderr
+    assert place.json("rollout", "list")[0]["waits_for_approval"] is True
+    refused = place.run("rollout", "approve", "1", exits=2)
+    assert "asked for it, and cannot be the second person" in refused.stderr
+    place.run("note", "add", "[bold]look[/bold] here", "--device", "SPAD1", "--rollout", "1")
+    assert place.json("note", "list", "--device", "SPAD1")[0]["text"] == "[bold]look[/bold] here"
+    assert "[bold]look[/bold] here" in place.run("note", "list").stdout
+    assert "on nothing" in place.run("note", "add", "hello", exits=2).stderr
+    place.run("rollout", "hand-over", "1", "--to", "bob", "--why", "leave")
+    shown = place.run("rollout", "status", "1").stdout
+    assert "In the hands of bob." in shown
+    assert "not approved by another person" in shown
+    assert any(need["kind"] == "approval" for need in place.json("today")["needs"])

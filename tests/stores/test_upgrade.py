@@ -128,7 +128,7 @@ def test_nothing_is_lost_and_the_events_add_up(first: tuple[str, MetaData]) -> N
     assert upgrade(url) == Upgraded(NEWEST, NEWEST)
 
 
-def test_a_rollout_of_before_counts_as_asked_for_by_who_began_it(first: tuple[str, MetaData]) -> None:
+def test_nobody_is_asked_to_approve_of_what_began_before(first: tuple[str, MetaData]) -> None:
     url, tables = first
     upgrade(url)
     engine = create_engine(store_url(url))
@@ -137,7 +137,7 @@ def test_a_rollout_of_before_counts_as_asked_for_by_who_began_it(first: tuple[st
         taking = connection.execute(text("SELECT count(*) FROM journey WHERE barrier = ''")).scalar()
     engine.dispose()
     began = rows_of(url, tables)["rollouts"][0]
-    assert [tuple(row) for row in asked] == [(began[0], began[1], taking, "ada", began[3], "", 0)]
+    assert [tuple(row) for row in asked] == [(began[0], began[1], taking, False, "ada", began[3], "", 0)]
 
 
 def test_the_rollout_under_way_comes_to_its_end(begun: Rehearsal, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from osupdate_kit.protocol.terms import Platform
+from osupdate_kit.rollout.people import APPROVAL
 from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.status import GROUPS, count, moment
 from osupdate_kit.views.text import clean, devices
@@ -26,7 +27,7 @@ from osupdate_kit.views.widgets.watch import (
 )
 from osupdate_kit.views.widgets.words import clock, day, local
 
-ACTS = ("pause", "resume", "halt", "cancel", "retry")
+ACTS = ("approve", "pause", "resume", "halt", "cancel", "retry")
 
 Section = dict[str, Any]
 
@@ -102,6 +103,14 @@ def _ask(what: str, watched: Watched) -> Ask:
         else " Nothing that was sent before can still install."
     )
     match what:
+        case "approve":
+            taking = watched.selected - watched.states.get("barred", 0)
+            return Ask(
+                "Approve…",
+                f"You are the second person: {devices(taking)} take its plan, and are sent their commands from now on, "
+                "each inside its window.",
+                "Approve",
+            )
         case "pause":
             return Ask("Pause")
         case "resume":
@@ -166,6 +175,8 @@ def finding(watched: Watched) -> str:
     needy = sum(watched.states.get(state, 0) for group in ("attention", "lost") for state in GROUPS[group][1])
     if needy:
         return f"{count(needy)} {'need' if needy > 1 else 'needs'} a person."
+    if "approve" in watched.head.allowed:
+        return f"Nothing is sent: {APPROVAL}."
     return "The others are on their way."
 
 
@@ -210,6 +221,8 @@ def wait_words(state: str, reason: str, window: Window) -> str:
     if reason == "window shut":
         where = "" if window.opens == window.closes else f", {window} device-local"
         return f"for the install window{where}" + ("; the download is complete" if state == "downloaded" else "")
+    if reason == APPROVAL:
+        return "for another person to approve of its plan"
     if reason in ("paused", "halted"):
         return f"for a person to resume: the rollout is {reason}"
     if reason == "cancelled" and state in ("held", "downloaded"):

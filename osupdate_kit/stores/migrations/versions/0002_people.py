@@ -1,7 +1,7 @@
 """Notes, second approvals and hand-overs: what people say to one another about devices and rollouts.
 
-New tables only: the rows of version 0.1.0 stay as they are. Each rollout gets its request for approval, as if it had
-been asked for when it began; whether one is wanted at all is a rule that the service keeps.
+New tables only: the rows of version 0.1.0 stay as they are. Each rollout gets its line on approval, which is not
+wanted of what began before anybody could ask for it.
 """
 
 from typing import Any
@@ -16,9 +16,9 @@ NAME = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 _ASKED = """
-INSERT INTO approvals (rollout, plan, devices, asked_by, asked_at, approved_by, approved_at)
-SELECT r.id, r.plan, (SELECT count(*) FROM journey AS j WHERE j.rollout = r.id AND j.barrier = ''), r.who, r.started_at,
-       '', 0
+INSERT INTO approvals (rollout, plan, devices, wanted, asked_by, asked_at, approved_by, approved_at)
+SELECT r.id, r.plan, (SELECT count(*) FROM journey AS j WHERE j.rollout = r.id AND j.barrier = ''), false, r.who,
+       r.started_at, '', 0
 FROM rollouts AS r
 """
 
@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("rollout", sa.BigInteger, autoincrement=False, nullable=False),
         sa.Column("plan", sa.BigInteger, autoincrement=False, nullable=False),
         *_columns(sa.BigInteger, "devices"),
+        *_columns(sa.Boolean, "wanted"),
         *_columns(sa.Text, "asked_by"),
         *_columns(sa.BigInteger, "asked_at"),
         *_columns(sa.Text, "approved_by"),
