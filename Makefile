@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo lab test simulate bench bench-ui docs lint lock clean
+.PHONY: demo lab test simulate bench bench-ui docs lint lock wheel clean
 
 demo: $(VENV)/ready
 	$(BIN)/osupdate-kit demo
@@ -22,6 +22,10 @@ bench-ui: $(VENV)/ready
 
 docs: $(VENV)/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# For people: `uv tool install dist/osupdate_kit-*.whl`, or pipx.
+wheel: $(VENV)/ready
+	$(BIN)/python -m hatchling build -t wheel
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

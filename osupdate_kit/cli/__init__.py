@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from osupdate_kit import __version__
 from osupdate_kit.cli import alerts, feeds, fleet, holds, looks, notes, rollouts, run, setup
 from osupdate_kit.cli.common import Common
 from osupdate_kit.errors import OSUpdateKitError
@@ -31,9 +32,17 @@ alerts.add_to(app)
 setup.add_to(app)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"osupdate-kit {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def common(
-    context: typer.Context, config: str = typer.Option("", help="Settings file (else ./osupdate-kit.toml).")
+    context: typer.Context,
+    config: str = typer.Option("", help="Settings file (else ./osupdate-kit.toml)."),
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Say which this is."),
 ) -> None:
     context.obj = Common(config or None)
 

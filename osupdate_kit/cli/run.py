@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -139,15 +139,28 @@ def lab(
                 signal.signal(number, lambda *_: stop.set())
             stop.wait()
             return
-        words = [sys.executable, "-m", "jupyterlab", str((folder / "notebooks").resolve())]
-        words += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        with contextlib.suppress(KeyboardInterrupt):
-            subprocess.run(words, env=environment, check=False)  # noqa: S603 - our own words
+        _jupyter(folder / "notebooks", environment)
 
 
-def notebooks(folder: Annotated[Path, typer.Argument(help="Where the copies go.")] = Path("notebooks")) -> None:
+def notebooks(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Where the copies go.")] = Path("notebooks"),
+    opened: Annotated[bool, typer.Option("--open", help="Start JupyterLab there, on your settings.")] = False,
+) -> None:
     """Copy the notebooks; what is there already is never overwritten."""
     say(*_copy_notebooks(folder))
+    if opened:
+        common: Common = context.obj
+        source = common.settings.source
+        _jupyter(folder, os.environ | ({CONFIG_VARIABLE: str(source.resolve())} if source else {}))
+
+
+def _jupyter(folder: Path, environment: Mapping[str, str]) -> None:
+    """JupyterLab on a folder, until Ctrl+C."""
+    words = [sys.executable, "-m", "jupyterlab", str(folder.resolve())]
+    words += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with contextlib.suppress(KeyboardInterrupt):
+        subprocess.run(words, env=environment, check=False)  # noqa: S603 - our own words
 
 
 def _copy_notebooks(folder: Path) -> list[str]:
