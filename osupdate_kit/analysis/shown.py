@@ -16,7 +16,7 @@ from ibis import _
 
 from osupdate_kit.analysis.scope import Scope
 from osupdate_kit.protocol.terms import Platform
-from osupdate_kit.rollout.journey import RolloutStatus
+from osupdate_kit.rollout.journey import Armed, Instrument, RolloutStatus
 from osupdate_kit.rollout.plan import DEFAULT_ACTIONS
 from osupdate_kit.rollout.policy import HOUR
 from osupdate_kit.rollout.shown import SETTLED, STOPPED, WAITING
@@ -25,7 +25,10 @@ from osupdate_kit.rollout.windows import FROZEN, Blackout, Hours, Kin, Schedule,
 
 KEY = ("server", "enrollment_id")
 
-_READ = (*KEY, "state", "ready", "live", "platform", "time_zone", "admitted_at", "progress_at", "updated_at")
+_READ = (
+    *KEY, "state", "ready", "live", "platform", "time_zone", "admitted_at", "progress_at", "updated_at", "route",
+    "armed", "enforce_at",
+)  # fmt: skip
 _SETTLED = sorted(state.value for state in SETTLED)
 _WAITING = sorted(state.value for state in WAITING)
 
@@ -42,7 +45,8 @@ def shown(scope: Scope, *columns: str, stored: Collection[State] = frozenset(Sta
     if len(stored) < len(State):
         rows = rows.filter(_.state.isin(sorted(state.value for state in stored)))
     lines = [(_.state.isin(_SETTLED), _.state)]
-    waiting, waits_as = _.state.isin(_WAITING), _.ready.ifelse(State.DOWNLOADED.value, State.HELD.value)
+    by_itself = (_.route == Instrument.DECLARATION.value) & (_.armed != Armed.NO.value)
+    waiting, waits_as = _.state.isin(_WAITING) & ~by_itself, _.ready.ifelse(State.DOWNLOADED.value, State.HELD.value)
     over = _is_over(scope)
     if status in STOPPED and not over:
         lines.append((waiting, waits_as))
@@ -51,7 +55,7 @@ def shown(scope: Scope, *columns: str, stored: Collection[State] = frozenset(Sta
         lines.append((_.silent, State.SILENT.value))
     if status is RolloutStatus.RUNNING and not over:
         patience = int(scope.cadences.stalled_after_hours * HOUR)
-        still_for = now - ibis.greatest(_.progress_at, scope.subject.started_at)
+        still_for = now - ibis.greatest(_.progress_at, _.enforce_at, scope.subject.started_at)
         stalled = (still_for > patience, State.STALLED.value)
         if WAITING & set(stored):
             shut, long_shut = _shut(scope, patience)

@@ -19,7 +19,7 @@ from osupdate_kit.kit import status as _status
 from osupdate_kit.kit.alerts import notifier, pulse
 from osupdate_kit.kit.plans import Draft, ToldOf, again, draft, plan_of
 from osupdate_kit.kit.rollouts import Rollout
-from osupdate_kit.kit.servers import Servers
+from osupdate_kit.kit.servers import DeclarationServers, Servers
 from osupdate_kit.kit.today import SINCE, Today, today
 from osupdate_kit.lab.fleet import shipped
 from osupdate_kit.lab.server import SIMULATED
@@ -121,6 +121,7 @@ class Kit:
             alerts=settings.alerts,
             feeds=feeds,
             settings=settings,
+            declarations=DeclarationServers(settings.servers),
         )
 
     def close(self) -> None:

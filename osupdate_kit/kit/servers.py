@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from osupdate_kit.rollout.ports import CommandServer
+from osupdate_kit.rollout.ports import CommandServer, DeclarationServer
+from osupdate_kit.servers.ddm import DIALECTS, Declarations
 from osupdate_kit.servers.kinds import KINDS
 from osupdate_kit.settings import ServerSettings
 
@@ -17,6 +18,34 @@ class Servers(Mapping[str, CommandServer]):
     def __getitem__(self, name: str) -> CommandServer:
         if name not in self._made:
             self._made[name] = _server(name, self._settings[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._settings)
+
+    def __len__(self) -> int:
+        return len(self._settings)
+
+
+class DeclarationServers(Mapping[str, DeclarationServer]):
+    """The servers of the settings that can declare, by name; made, and their keys read, when asked for."""
+
+    def __init__(self, settings: Mapping[str, ServerSettings]) -> None:
+        self._settings = {name: one for name, one in settings.items() if one.declared_by}
+        self._made: dict[str, DeclarationServer] = {}
+
+    def __getitem__(self, name: str) -> DeclarationServer:
+        if name not in self._made:
+            settings = self._settings[name]
+            self._made[name] = Declarations(
+                name,
+                DIALECTS[settings.declared_by],
+                settings.declarations_address(),
+                settings.declarations_key(),
+                user=settings.declarations_user(),
+                batch_ids=settings.batch_ids,
+                timeout_seconds=settings.timeout_seconds,
+            )
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:

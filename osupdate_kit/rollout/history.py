@@ -10,7 +10,7 @@ from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout import assignments as assigned
 from osupdate_kit.rollout.events import RolloutEvent
 from osupdate_kit.rollout.journey import Journey
-from osupdate_kit.rollout.state import Course, Facts, Failure, State, fold, route, state_of
+from osupdate_kit.rollout.state import Course, Facts, Failure, State, declares, fold, route, state_of
 
 USED_UP = Failure(kind=FailureClass.UNKNOWN, text="No try is left, and the device has named no cause.")
 ANY_WINDOW = 1  # the stored state is read with an open window in which nobody has knocked or been seen
@@ -84,7 +84,7 @@ def journey_of(
         state=state,
         armed=facts.armed,
         regressed=state is State.DONE and _less(facts.version.os_version, target),
-        ready=facts.ready,
+        ready=facts.ready or (state is State.DOWNLOADED and declares(facts, course)),
         os_version=facts.version.os_version,
         action_asked=newest.action if newest else "",
         action_returned=newest.returned if newest else "",

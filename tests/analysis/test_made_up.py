@@ -23,7 +23,7 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.causes import name_of
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
-from osupdate_kit.rollout.journey import Journey, RolloutStatus
+from osupdate_kit.rollout.journey import Armed, Instrument, Journey, RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, HOUR, MINUTE, Cadences, Gate
 from osupdate_kit.rollout.shown import Moment, shown
@@ -66,6 +66,8 @@ class Row(NamedTuple):
     platform: str = "iPadOS"
     admitted_at: int = START
     model: str = ""
+    declared: bool = False  # and not taken back
+    enforce_at: int = 0
 
 
 rows = st.builds(
@@ -86,6 +88,8 @@ rows = st.builds(
     commands_sent=st.integers(0, 2),
     failure=st.sampled_from([NONE, ("space", "Voll"), *(("unknown", words) for words in UNLISTED)]),
     version=st.sampled_from(["", "18.6", "26.5"]),
+    declared=st.booleans(),
+    enforce_at=st.sampled_from([0, START + 5 * HOUR, START + 25 * HOUR]),
 )
 walks = st.lists(st.tuples(st.integers(0, 30 * HOUR), st.sampled_from(list(State))), max_size=5)
 
@@ -105,7 +109,7 @@ def plan(members: int) -> RolloutPlan:
 
 def fill(bench: Bench, devices: list[Row], status: RolloutStatus, walked: list[Any] | None = None) -> None:
     text: dict[str, Any] = dict.fromkeys(("udid", "serial", "platform", "model", "site", "ring", "reason",
-                                          "os_version_start", "armed", "action_asked",
+                                          "os_version_start", "action_asked",
                                           "action_returned", "target"), "")  # fmt: skip
     journey, inventory, holds, transitions = [], [], [], []
     for number, row in enumerate(devices):
@@ -120,7 +124,8 @@ def fill(bench: Bench, devices: list[Row], status: RolloutStatus, walked: list[A
                 "failure": row.failure[0], "failure_text": row.failure[1],
                 "commands_sent": row.commands_sent, "progress_at": row.progress_at, "updated_at": row.contact_at,
                 "done_at": START * (state is State.DONE), "updated_seq": 1, "live": row.live, "due_at": None,
-                "admitted_at": row.admitted_at,
+                "admitted_at": row.admitted_at, "enforce_at": row.enforce_at,
+                "route": "declaration" if row.declared else "command", "armed": "on the device" * row.declared,
             }
         )  # fmt: skip
         inventory.append(
@@ -174,7 +179,9 @@ def state_seen(number: int, row: Row, status: RolloutStatus, now: int) -> str:
     hours = made.schedule.hours(Kin(site=row.site, platform=row.platform, wave="all"), downloads=downloads)
     gate = Gate() if shut else hours.gate(now, row.zone or "UTC")
     journey = Journey(rollout=1, key=DeviceKey("mdm", str(number)), state=row.state, ready=row.ready,
-                      progress_at=row.progress_at)  # fmt: skip
+                      progress_at=row.progress_at, enforce_at=row.enforce_at,
+                      route=Instrument.DECLARATION if row.declared else Instrument.COMMAND,
+                      armed=Armed.ON_DEVICE if row.declared else Armed.NO)  # fmt: skip
     moment = Moment(now, status, START, START + 20 * HOUR, gate, row.contact_at + row.seen_later)
     return shown(journey, moment, CADENCES).state.value
 
