@@ -1,20 +1,97 @@
-"""`doctor`: from settings to the first device that answers, and what is broken on the way."""
+"""`init` and `doctor`: the first settings, and what is broken between them and the first device that answers."""
 
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
 
 from osupdate_kit.cli.common import Common, console, print_json, remark, say
 from osupdate_kit.cli.fleet import AsJson
+from osupdate_kit.errors import SettingsError
 from osupdate_kit.kit.doctor import Found, Hop, examine
 from osupdate_kit.kit.roundtrip import SECONDS
+from osupdate_kit.kit.setup import Answers, Written, write_settings
+from osupdate_kit.settings import FILE_NAME
 
 _STYLE = {Found.OK: "green", Found.FAILED: "bold red", Found.NOT_LOOKED_AT: "dim"}
 
 
 def add_to(app: typer.Typer) -> None:
+    app.command("init")(init)
     app.command("doctor")(doctor)
+
+
+def init(
+    context: typer.Context,
+    url: Annotated[str, typer.Option(help="Where the server's API is, such as https://mdm.example.org.")] = "",
+    name: Annotated[str, typer.Option(help="What people, plans and the webhook's path call the server.")] = "",
+    kind: Annotated[Literal["nanomdm", "nanohub"] | None, typer.Option(help="What it is.")] = None,
+    key_file: Annotated[
+        str, typer.Option(help="The file, readable by its owner only, with the API key; - reads the key from here.")
+    ] = "",
+    key_env: Annotated[str, typer.Option(help="The variable that will hold the API key.")] = "",
+    store: Annotated[str, typer.Option(help="The store's URL; else SQLite in your data folder.")] = "",
+    host: Annotated[str, typer.Option(help="Where the receiver listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On which port.")] = 8077,
+    webhook_at: Annotated[
+        str, typer.Option(help="Where the server reaches the receiver, if a proxy stands before it.")
+    ] = "",
+    trusted_proxy: Annotated[
+        bool, typer.Option("--trusted-proxy", help="A proxy lets only this server reach its webhook path.")
+    ] = False,
+    kmfddm: Annotated[str, typer.Option(help="Where KMFDDM's API is, if one stands beside a NanoMDM.")] = "",
+    kmfddm_key_file: Annotated[str, typer.Option(help="The file with KMFDDM's API key.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Write anew what is there.")] = False,
+) -> None:
+    """Write the settings, make the webhook key, and print what to tell the server. Asks for what no option says."""
+    common: Common = context.obj
+    path = Path(common.config or FILE_NAME)
+    if path.exists() and not force:
+        raise SettingsError(f"{path} exists.", remedy="Say --force to write it anew, or name another by --config.")
+    asks = sys.stdin.isatty() and key_file != "-"
+    url = url or _asked("--url", "Where is the server's API (https://…)?", asks=asks)
+    chosen = kind or _asked("--kind", "Is it a nanomdm or a nanohub?", asks=asks, default="nanomdm")
+    name = name or (_asked("--name", "What do you call it?", asks=asks, default="school") if asks else "school")
+    api_key = ""
+    if key_file == "-":
+        api_key, key_file = sys.stdin.readline().strip(), ""
+        if not api_key:
+            raise SettingsError("No key came by standard input.", remedy="Write it there, on one line.")
+    elif not key_file and not key_env:
+        api_key = _asked("--key-file or --key-env", "Its API key (it is not shown)?", asks=asks, hidden=True)
+    told = Answers(
+        name=name, kind=chosen, url=url, api_key=api_key, key_env=key_env,
+        key_file=str(Path(key_file).absolute()) if key_file else "", store_url=store, host=host, port=port,
+        webhook_at=webhook_at, trusted_proxy=trusted_proxy, kmfddm=kmfddm,
+        kmfddm_key_file=str(Path(kmfddm_key_file).absolute()) if kmfddm_key_file else "",
+    )  # fmt: skip
+    _tell(write_settings(told, path, force=force), told)
+
+
+def _asked(option: str, question: str, *, asks: bool, default: str = "", hidden: bool = False) -> str:
+    if not asks:
+        raise SettingsError(f"{option} is not told, and nobody can be asked here.", remedy=f"Say {option}.")
+    answer: str = typer.prompt(question, default=default or None, hide_input=hidden, err=True)
+    return answer.strip()
+
+
+def _tell(written: Written, told: Answers) -> None:
+    say(f"Written: {written.settings}")
+    for key in written.keys:
+        say(f"Written, for you alone to read: {key}")
+    for key in written.kept:
+        say(f"Kept: {key}")
+    say("", "Add to the flags of the server, and restart it:", "", *(f"  {one}" for one in written.flags.splitlines()))
+    if told.kind == "nanohub":
+        say("", "NanoHUB signs nothing: keep the receiver on loopback, or behind a proxy that lets only it in.")
+    config = "" if written.settings == Path(FILE_NAME).absolute() else f" --config {written.settings}"
+    say(
+        "",
+        f"Then start the service and leave it running: osupdate-kit{config} serve",
+        f"And in another window look at every hop:     osupdate-kit{config} doctor --device UDID",
+    )
 
 
 def doctor(
