@@ -350,8 +350,10 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):  # whose copies cost 
     def to_json(self) -> str:
         """One text for equal facts, whatever the order in which they became known."""
         cells: list[Any] = list(astuple(self))
+        if not (self.assignments or self.said or self.told.outbox or self.untold.outbox):
+            del cells[_DECLARED:]  # of most devices nothing stands there
         for place in _BY_KEY:
-            if len(cells[place]) > 1:
+            if place < len(cells) and len(cells[place]) > 1:
                 cells[place] = dict(sorted(cells[place].items()))
         return _ENCODER.encode(cells).decode()
 
@@ -360,6 +362,7 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):  # whose copies cost 
         return _DECODER.decode(text) if text else cls()
 
 
+_DECLARED = Facts.__struct_fields__.index("assignments")
 _BY_KEY = tuple(place for place, cell in enumerate(astuple(Facts())) if isinstance(cell, Mapping))
 _ENCODER = msgspec.json.Encoder(enc_hook=dict)  # a read-only mapping is a mapping
 _DECODER = msgspec.json.Decoder(Facts)

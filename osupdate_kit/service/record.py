@@ -143,14 +143,16 @@ def record(
     journeys: Mapping[DeviceKey, Sequence[StoredJourney]] | None = None,
     raw: Mapping[str, bytes] = MappingProxyType({}),
     at: int = 0,
+    seen: Mapping[DeviceKey, int] = MappingProxyType({}),
 ) -> set[DeviceKey]:
     """Store the new ones among `events` and everything that follows from them; whose devices were touched and saved.
 
     devices, journeys: rows the caller has loaded in this transaction, devices with inventory changes of its own. raw:
-    redacted bodies to be kept beside their events, by digest, as of `at`.
+    redacted bodies to be kept beside their events, by digest, as of `at`. seen: when devices were, these or others.
     """
     new = tx.add_events(events) if events else []
     if not new:
+        tx.seen(seen)
         return set()
     tx.add_raw([(event.seq, raw[event.digest]) for event in new if event.digest in raw], at=at)
     by_device: dict[DeviceKey, list[RolloutEvent]] = defaultdict(list)
@@ -197,7 +199,7 @@ def record(
         known[key] = StoredDevice(
             device=device.device, facts=text_of(facts), newest_at=newest_at, info_at=device.info_at
         )
-    tx.save_devices([known[key] for key in by_device])
+    tx.save_devices([known[key] for key in by_device], seen)
     tx.save_journeys(rows)
     tx.add_transitions(transitions + _corrected(tx, plans, belated))
     return set(by_device)

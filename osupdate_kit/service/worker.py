@@ -59,7 +59,7 @@ class Read(Struct, frozen=True):
 class Worker:
     """The only one that turns evidence into events."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, plans: Plans, *, limit: int = 500) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, plans: Plans, *, limit: int = 1000) -> None:
         self._ledger, self._clock, self._plans, self._limit = ledger, clock, plans, limit
 
     def turn(self) -> int:
@@ -120,9 +120,9 @@ class Worker:
                 if event.kind in _KEPT:
                     raw[event.digest] = read.row.body
         now = self._clock.now()
-        saved = record(tx, self._plans, events, devices=devices, journeys=journeys, raw=raw, at=now)
-        tx.save_devices([devices[key] for key in described - saved])
-        tx.seen(seen)
+        saved = record(tx, self._plans, events, devices=devices, journeys=journeys, raw=raw, at=now, seen=seen)
+        left = described - saved
+        tx.save_devices([devices[key] for key in left], {key: seen[key] for key in left})
         tx.set_due(
             [(j.journey.rollout, key, now) for key in wake for j in journeys.get(key, ()) if (j.due_at or 0) > now]
         )

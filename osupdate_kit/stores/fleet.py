@@ -1,6 +1,7 @@
 """Devices, holds, the census and servers: whom the store knows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
@@ -78,6 +79,18 @@ _SAVE = Statement(
 )
 _SAVE_FACTS = Statement(
     update(devices).values({column.name: bindparam(column.name) for column in _STORED[-3:]}).where(_key_is(devices))
+)
+_SAVE_SEEN = Statement(  # both in one, for most devices that say something have just been seen
+    update(devices)
+    .values(
+        {column.name: bindparam(column.name) for column in _STORED[-3:]}
+        | {
+            "last_seen_at": case(
+                (devices.c.last_seen_at < bindparam("seen_at"), bindparam("new_seen_at")), else_=devices.c.last_seen_at
+            )
+        }
+    )
+    .where(_key_is(devices))
 )
 _SEEN = Statement(
     update(devices)
@@ -192,22 +205,28 @@ class Fleet(Session):
         self._each(_ADD, [(*key, *device_values(device), now, 0, 0, "") for key, device in unique.items()])
         return len(unique) - known
 
-    def save_devices(self, rows: Sequence[StoredDevice]) -> None:
-        """Replace all of what is known of these devices; they are in the store.
+    def save_devices(self, rows: Sequence[StoredDevice], seen: Mapping[DeviceKey, int] = MappingProxyType({})) -> None:
+        """Replace all of what is known of these devices; they are in the store. seen: see there; for them, or others.
 
         Of a device that is the very value which this transaction read, only what stands beside it is written.
         """
         whole: list[tuple[Any, ...]] = []
         beside: list[tuple[Any, ...]] = []
+        beside_seen: list[tuple[Any, ...]] = []
+        later = dict(seen)
         for row in rows:
             key, words = row.device.key, (row.info_at, row.newest_at, row.facts)
-            if self._as_kept.get(key) is row.device:
-                beside.append((*words, *key))
-            else:
+            if self._as_kept.get(key) is not row.device:
                 whole.append((*device_values(row.device), *words, *key))
                 self._as_kept[key] = row.device
+            elif at := later.pop(key, 0):
+                beside_seen.append((at, at, *words, *key))
+            else:
+                beside.append((*words, *key))
         self._each(_SAVE, whole)
         self._each(_SAVE_FACTS, beside)
+        self._each(_SAVE_SEEN, beside_seen)
+        self.seen(later)
 
     def seen(self, last_seen: Mapping[DeviceKey, int]) -> None:
         """Raise `last_seen_at`; never lower it."""

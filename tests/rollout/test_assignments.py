@@ -87,10 +87,10 @@ def test_order_and_repeats_cannot_matter(data: st.DataObject) -> None:
     assert folded(*shuffled, *again).to_json() == folded(*events).to_json()
 
 
-def test_facts_written_before_there_were_declarations_are_read() -> None:
-    old = Facts().to_json()
-    shorter = old[: old.rindex(",{},[0,0],[0,0],{},0")] + "]"
-    assert Facts.from_json(shorter) == Facts()
+@given(st.lists(st.sampled_from([*GIVEN, *TAKEN, told(6), told(7, "failed"), report(20, ("state", "none"))])))
+def test_facts_are_read_as_they_were_written(events: list[RolloutEvent]) -> None:
+    facts = folded(*events)
+    assert Facts.from_json(facts.to_json()) == facts
 
 
 def test_a_device_that_goes_by_declaration_is_assigned_and_never_sent_a_step() -> None:
