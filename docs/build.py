@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import nbformat
@@ -33,11 +34,11 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "notebooks" / "00_quickstart.ipynb"
 LAB_DEVICES, LAB_SPEED = 300, 3000
 CELL_SECONDS = 300
-_MARK = re.compile(r"^<!-- from the code: (\w+) -->$", re.MULTILINE)
+_MARK = re.compile(r"^( *)<!-- from the code: (\w+) -->$", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: Any) -> str:
-    return _MARK.sub(lambda mark: PARTS[mark[1]](), markdown)
+    return _MARK.sub(lambda mark: indent(PARTS[mark[2]](), mark[1]), markdown)
 
 
 def on_post_build(config: MkDocsConfig, **_: Any) -> None:
@@ -121,6 +122,11 @@ def barriers() -> str:
     return _table(("Barrier", "Why the device is left out", "What to do"), *rows)
 
 
+def _deployed(name: str, language: str) -> Callable[[], str]:
+    """A file of `deploy/`, whole."""
+    return lambda: f"```{language}\n{(ROOT / 'deploy' / name).read_text('utf-8').strip()}\n```"
+
+
 # --- the tutorial ---
 
 _PICTURES = {"DeviceGrid": "grid", "PlanBuilder": "plan", "Confirm": "confirm", "RolloutMonitor": "monitor"}
@@ -170,6 +176,12 @@ def _shown(output: Any, widgets: Mapping[str, Any]) -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "barriers": barriers,
+    "caddy": _deployed("Caddyfile", "text"),
+    "containerfile": _deployed("Containerfile", "dockerfile"),
+    "nanohub_proxy": _deployed("nginx-beside-nanohub.conf", "nginx"),
+    "nginx": _deployed("nginx.conf", "nginx"),
+    "postgresql": _deployed("postgresql.sql", "sql"),
+    "unit": _deployed("osupdate-kit.service", "ini"),
     "findings": findings,
     "causes": causes,
     "commands": commands,

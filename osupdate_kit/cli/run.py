@@ -32,6 +32,7 @@ from osupdate_kit.service.serve import serve as serve_until
 from osupdate_kit.service.service import Service
 from osupdate_kit.service.tally import Tally
 from osupdate_kit.settings import CONFIG_VARIABLE
+from osupdate_kit.stores.upgrade import backup as back_up
 from osupdate_kit.stores.upgrade import upgrade as bring_up
 from osupdate_kit.views.reports import browser
 from osupdate_kit.views.status import STATES
@@ -255,3 +256,13 @@ def upgrade(context: typer.Context) -> None:
         say(f"The store is made, with schema {done.after}.")
     else:
         say(f"The store has gone from schema {done.before} to {done.after}. Check it: osupdate-kit store verify")
+
+
+@store.command("backup")
+def backup(
+    context: typer.Context, copy: Annotated[Path, typer.Argument(help="The file that the copy becomes.")]
+) -> None:
+    """Copy a SQLite store, whole and as of one instant, while the service works on. For PostgreSQL use pg_dump."""
+    common: Common = context.obj
+    back_up(common.settings.store_url, copy)
+    say(f"The store is copied to {copy}.")

@@ -1,4 +1,4 @@
-"""From an older schema to ours: with nobody at work, after a copy, and all or nothing.
+"""From an older schema to ours: with nobody at work, after a copy, and all or nothing. And such copies by themselves.
 
 Knows the order of things. Leaves the steps themselves to `migrations/`.
 """
@@ -44,18 +44,52 @@ def upgrade(url: str) -> Upgraded:
         with ledger.write() as tx:
             before = migrate.version_of(tx._connection)
             if before in migrate.REVISIONS[:-1] or not before:
-                backup = _backup(path, before) if path is not None and before else None
+                copy = _backup(path, before) if path is not None and before else None
                 migrate.upgrade(tx._connection)
             else:
-                backup = None
+                copy = None
             after = migrate.version_of(tx._connection)
     migrate.check(after, str(path or parsed.render_as_string(hide_password=True)))
-    return Upgraded(before, after, backup)
+    return Upgraded(before, after, copy)
 
 
 def _backup(path: Path, version: str) -> Path:
-    """A whole copy beside the store, readable by its owner only."""
-    copy = _free_name(path, version)
+    """A whole copy beside the store."""
+    for number in count(1):
+        copy = path.with_name(f"{path.name}.{version}.backup" + (f"-{number}" if number > 1 else ""))
+        with suppress(FileExistsError):
+            _copy(path, copy)
+            return copy
+    raise AssertionError
+
+
+def backup(url: str, copy: Path) -> None:
+    """A whole copy of a SQLite store, as of one instant, while everybody works on. Raises StoreError."""
+    parsed = store_url(url)
+    path = file_of(parsed)
+    if path is None:
+        raise StoreError(
+            "Only a SQLite store that is a file is copied so.",
+            remedy="On PostgreSQL: pg_dump --format=custom --file osupdate.dump, and your database's name.",
+        )
+    prepare_file(path, create=False)
+    with explained(parsed):
+        try:
+            _copy(path, copy)
+        except FileExistsError:
+            raise StoreError(f"{copy} is there already.", remedy="Give the copy a name of its own.") from None
+
+
+def _copy(path: Path, copy: Path) -> None:
+    """Readable by its owner only; whole, or not there. FileExistsError where something is."""
+    try:
+        os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"The copy {copy} cannot be made: {error.strerror}.", remedy="Check the folder and its permissions."
+        ) from None
     try:
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)
@@ -63,19 +97,3 @@ def _backup(path: Path, version: str) -> Path:
         with suppress(OSError):
             copy.unlink()
         raise
-    return copy
-
-
-def _free_name(path: Path, version: str) -> Path:
-    for number in count(1):
-        copy = path.with_name(f"{path.name}.{version}.backup" + (f"-{number}" if number > 1 else ""))
-        try:
-            os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise StoreError(
-                f"The copy {copy} cannot be made: {error.strerror}.", remedy="Check the folder and its permissions."
-            ) from None
-        return copy
-    raise AssertionError

@@ -22,7 +22,7 @@ from osupdate_kit.stores import migrate
 from osupdate_kit.stores.connect import make_engine, store_url
 from osupdate_kit.stores.ledger import Ledger
 from osupdate_kit.stores.schema import approvals
-from osupdate_kit.stores.upgrade import Upgraded, upgrade
+from osupdate_kit.stores.upgrade import Upgraded, backup, upgrade
 from tests.stores.test_opening import SCHEMA
 
 FIRST_SCHEMA = (
@@ -186,6 +186,27 @@ def test_nothing_is_upgraded_while_a_service_works(first: tuple[str, MetaData]) 
     with pytest.raises(StoreError, match="older schema"):
         Ledger.open(url)
     assert upgrade(url).after == NEWEST
+
+
+def test_a_store_is_copied_while_somebody_writes(begun: Rehearsal, tmp_path: Path) -> None:
+    url, tables = begun.kit.ledger.url, make_first(f"sqlite:///{tmp_path / 'tables.db'}")
+    copy = tmp_path / "copy.db"
+    with begun.kit.ledger.write() as tx:
+        tx.put("written", "not yet")
+        backup(url, copy)
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    before, after = rows_of(f"sqlite:///{copy}", tables), rows_of(url, tables)
+    assert ("written", "not yet") in set(after["cursors"]) - set(before["cursors"])
+    assert before["events"] == after["events"]
+    with closing(Ledger.open(f"sqlite:///{copy}")) as ledger:
+        assert list(verify(ledger)) == []
+    with pytest.raises(StoreError, match="is there already"):
+        backup(url, copy)
+    with pytest.raises(StoreError, match="cannot be made"):
+        backup(url, tmp_path / "no folder" / "copy.db")
+    with pytest.raises(StoreError, match="SQLite") as error:
+        backup("postgresql://ada@127.0.0.1:1/kit", copy)
+    assert "pg_dump" in error.value.remedy
 
 
 def test_an_upgrade_makes_a_store_where_there_is_none(shared_url: str) -> None:
