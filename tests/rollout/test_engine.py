@@ -46,6 +46,14 @@ def test_one_visit_answers_both_questions() -> None:
     ]
 
 
+def test_a_device_that_enrolled_anew_before_its_first_step_is_asked_both_and_goes_on() -> None:
+    facts = told(Facts(), EventKind.AUTHENTICATED, 2_000)
+    asked = [act.request_type for act in next_steps(facts, ONCE, Gate(), 2_000 + DAY, Cadences()).acts]  # type: ignore[union-attr]
+    assert asked == [RequestType.OS_UPDATE_STATUS, RequestType.DEVICE_INFORMATION]
+    assert not possible(facts, ONCE, GATE).knock
+    assert possible(looked(facts, 3_000, "nothing"), ONCE, GATE).knock
+
+
 def test_a_first_default_that_the_device_takes_for_the_install_is_an_install() -> None:
     words = {"role": FIRST, "action": "Default", "answer": "acknowledged"}
     downloads = looked(step(Facts(), 1, 2_000, **words, returned="DownloadOnly"), 3_000, "ready")  # type: ignore[arg-type]
