@@ -17,7 +17,7 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.kit.plans import Draft, barrier_words
 from osupdate_kit.kit.watch import watch
 from osupdate_kit.rollout.eligibility import Barrier
-from osupdate_kit.rollout.journey import Instrument, RolloutStatus
+from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.views.grid import DeviceGrid, RowState
 from osupdate_kit.views.widgets import Confirm, DeviceLine, PlanBuilder, RolloutMonitor
 from osupdate_kit.views.widgets.thread import OneThread
@@ -128,7 +128,7 @@ def _hidden(draft: Draft, grid: DeviceGrid | None) -> tuple[list[DeviceKey], str
     if grid is None:
         return [], ""
     shown = set(grid.shown[KEY].itertuples(index=False, name=None))
-    hidden = [m.key for m in draft.members if m.instrument is Instrument.COMMAND and tuple(m.key) not in shown]
+    hidden = [m.key for m in draft.members if not m.barrier and tuple(m.key) not in shown]
     filters = grid.status["filters"]
     words = [grid.status["search"], *(f"{column} {one['words']}" for column, one in filters.items())]
     return hidden, ", ".join(word for word in words if word)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from osupdate_kit.errors import RolloutError
 from osupdate_kit.fleet.devices import Device, DeviceKey
@@ -14,6 +15,7 @@ from osupdate_kit.kit import Kit
 from osupdate_kit.kit.plans import Draft, draft
 from osupdate_kit.protocol.terms import InstallAction, Platform
 from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout.journey import Instrument
 from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan
 from osupdate_kit.rollout.policy import DAY
 from osupdate_kit.rollout.targets import Target
@@ -109,12 +111,46 @@ def test_what_is_read_adds_up_and_names_what_is_hidden_and_stale() -> None:
     keys = [member.key for member in one.members]
     widget = Confirm(one, Office(), hidden=keys[:2], hidden_by="Site is Lyon", stale=keys[2:5])
     view = widget.view
-    assert view["count"] + view["by_declaration"] + view["barred"] + view["unknown"] == view["selected"] == 10
+    assert view["by_command"] + view["by_declaration"] + view["barred"] + view["unknown"] == view["selected"] == 10
     assert (view["count"], view["forced"], view["hidden"], view["stale"]) == (8, 3, 2, 3)
     click(widget, kind="show", which="hidden")
     assert widget.chosen_devices == tuple(keys[:2])
     click(widget, kind="show", which="stale")
     assert widget.chosen_devices == tuple(keys[2:5])
+
+
+def test_declared_devices_have_lines_of_their_own_and_are_counted_with_what_they_do_by_themselves() -> None:
+    one = declared(made(macs=3, pads=5, barred=2))
+    table = lines(one)
+    assert [(line.platform, line.devices, line.declared) for line in table] == [
+        (Platform.IPADOS, 5, False), (Platform.MACOS, 3, True),
+    ]  # fmt: skip
+    assert table[1].window == "by 19:00 its own time, 3 days after its assignment; a weekend moves to Monday"
+    assert "at the deadline it installs and restarts" in table[1].noticed
+    office = Office()
+    widget = Confirm(one, office)
+    view = widget.view
+    assert (view["count"], view["by_command"], view["by_declaration"], view["barred"]) == (8, 5, 3, 2)
+    assert view["no_way_back"]
+    issue(armed(widget))
+    assert len(office.begun) == 1
+
+
+def test_a_plan_of_declarations_only_can_be_confirmed() -> None:
+    office = Office()
+    widget = Confirm(declared(made(macs=3)), office)
+    assert (widget.view["count"], widget.view["by_command"]) == (3, 0)
+    issue(armed(widget))
+    assert len(office.begun) == 1
+
+
+def declared(one: Draft) -> Draft:
+    """The same draft, whose Macs go by declaration."""
+    members = tuple(
+        structs.replace(m, instrument=Instrument.DECLARATION) if m.platform == Platform.MACOS and not m.barrier else m
+        for m in one.members
+    )
+    return replace(one, members=members)
 
 
 # --- arming -----------------------------------------------------------------------------------------------------------

@@ -3,20 +3,22 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time
 
 import pytest
+from msgspec import structs
 
 from osupdate_kit.errors import StoreError
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.fleet.selection import Selection
 from osupdate_kit.kit.plans import draft
-from osupdate_kit.protocol.rules import ACTIONS, availability
+from osupdate_kit.protocol.rules import ACTIONS, ENFORCEMENT, availability, declaration_available
 from osupdate_kit.protocol.terms import InstallAction, Platform, Priority
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.eligibility import Barrier
+from osupdate_kit.rollout.enforcement import DECLARE_SINCE, Declaring
 from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan
 from osupdate_kit.rollout.targets import Target
 from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.widgets import Draft, PlanBuilder
-from osupdate_kit.views.widgets.fields import Fields, choices, first_fields, hazards, read
+from osupdate_kit.views.widgets.fields import LINES, Fields, choices, first_fields, hazards, read
 from osupdate_kit.views.widgets.plan_builder import RULES, forget
 from tests.views.scene import click
 
@@ -52,6 +54,7 @@ class Office:
     who = "ann"
 
     def __init__(self) -> None:
+        self.declarations: frozenset[str] = frozenset()  # no server declares
         self.free = threading.Event()
         self.free.set()
         self.fault: Exception | None = None
@@ -368,3 +371,82 @@ def test_the_preview_shows_devices_per_wave_and_gives_them_to_the_grid(office: O
         assert len(builder.chosen_devices) == 1
     finally:
         builder.close()
+
+
+# --- by declaration ---------------------------------------------------------------------------------------------------
+
+
+def test_the_line_between_the_instruments_is_typed_and_counted_by_instrument(office: Office) -> None:
+    office.declarations = frozenset({"lab"})
+    builder = PlanBuilder(FLEET, office, targets=["27.1"])
+    try:
+        builder.set(allow_major="yes")
+        assert builder.wait()
+        shown = builder.preview
+        assert (shown["by_command"], shown["by_declaration"], shown["taking"]) == (12, 1, 13)  # only OS 27
+        builder.set(declare_since={"macOS": "14"})
+        assert builder.wait()
+        shown = builder.preview
+        assert (shown["by_command"], shown["by_declaration"]) == (7, 6)
+        rest = sum(row["devices"] for row in (*shown["barred"], *shown["unknown"]))
+        assert shown["by_command"] + shown["by_declaration"] + rest == shown["selected"] == len(FLEET)
+        assert shown["declared_by"] == "19:00 its own time, 3 days after its assignment; a weekend moves to Monday"
+        assert any("take the declaration back" in hazard["text"] for hazard in shown["hazards"])
+        click(builder, kind="show", part="declaration")
+        assert builder.wait()
+        assert {key.enrollment_id for key in builder.chosen_devices} == {"D7", "D8", "D9", "D10", "D11", "D14"}
+        assert builder.draft is not None
+        assert RolloutPlan.from_yaml(builder.draft.plan.to_yaml()) == builder.draft.plan
+    finally:
+        builder.close()
+
+
+def test_the_form_recommends_declarations_for_macs_and_says_why_and_leaves_the_choice(office: Office) -> None:
+    office.declarations = frozenset({"lab"})
+    builder = PlanBuilder(FLEET, office, targets=["18.7.2"])
+    try:
+        rows = {row["platform"]: row["lines"] for row in builder.form["platforms"]}
+        assert [(one["value"], one["best"], one["default"]) for one in rows["macOS"]] == [
+            ("14", True, False), ("15", False, False), ("26", False, True), ("27", False, False),
+        ]  # fmt: skip
+        assert builder.form["declares"]
+        assert "gone in 27" in builder.form["why_declare"]
+        builder.selection = Selection((structs.replace(FLEET.devices[0], key=DeviceKey("other", "D0")),), {})
+        assert not builder.form["declares"]  # its server has none
+    finally:
+        builder.close()
+
+
+def test_every_line_that_the_form_offers_is_one_where_declarations_exist() -> None:
+    for platform, offered in LINES.items():
+        assert all(declaration_available(ENFORCEMENT, platform, OSVersion.parse(since)) for since in offered)
+        assert DECLARE_SINCE[platform].text in offered
+    assert LINES.keys() == DEFAULT_ACTIONS.keys() == DECLARE_SINCE.keys()
+
+
+def test_days_hour_weekends_and_page_of_declarations_become_the_plan() -> None:
+    fields = typed(
+        enforce_days="5", enforce_at="21:30", enforce_weekends="yes", details_url="https://help.example.org/"
+    )
+    plan = read(fields, now=NOW, author="ann", declaring_servers=["b", "a"]).plan
+    assert plan is not None
+    assert plan.declaring == Declaring(
+        servers=("a", "b"), days=5, at="21:30", weekends=True, details_url="https://help.example.org/"
+    )
+    late = hazards(read(typed(enforce_days="9"), now=NOW, author="ann").plan, {}, declared=2)  # type: ignore[arg-type]
+    assert any("enforce an hour before its end" in hazard.text for hazard in late)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("enforce_days", "91", "no number of days"), ("enforce_days", "", "no number of days"),
+        ("enforce_at", "7 pm", "no time of day"), ("details_url", "javascript:alert(1)", "no web address"),
+    ],
+)  # fmt: skip
+def test_a_mistake_about_declarations_stands_beside_its_field(name: str, value: str, says: str) -> None:
+    reading = read(typed(**{name: value}), now=NOW, author="ann")
+    assert reading.plan is None
+    assert says in reading.errors[name]
+    wrong = read(typed(declare_since={"macOS": "13", "watchOS": "26"}), now=NOW, author="ann")
+    assert set(wrong.errors) == {"declare_since macOS", "declare_since watchOS"}

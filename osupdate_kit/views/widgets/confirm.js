@@ -30,10 +30,17 @@ function render({ model, el: host }) {
     return (stage === "armed" || stage === "type") && !mine() ? "read" : stage;
   };
 
+  function heading(view) {
+    if (!view.count) return "Nothing to issue";
+    if (!view.by_declaration) return `Issue ScheduleOSUpdate to ${devices(view.count)}`;
+    if (!view.by_command) return `Declare the update to ${devices(view.count)}`;
+    return `Issue ScheduleOSUpdate to ${devices(view.by_command)}, declare the update to ${count(view.by_declaration)}`;
+  }
+
   function drawAbout() {
     const view = model.get("view");
-    const plain = view.count - view.forced;
-    title.textContent = view.count ? `Issue ScheduleOSUpdate to ${devices(view.count)}` : "Nothing to issue";
+    const plain = view.by_command - view.forced;
+    title.textContent = heading(view);
     swap(
       about,
       view.name
@@ -42,7 +49,7 @@ function render({ model, el: host }) {
       view.lines?.length
         ? el("div", { class: "scroll" }, el("table", {},
             el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Platform"), el("th", { scope: "col", class: "n" }, "Devices"), el("th", { scope: "col" }, "Action"),
-              el("th", { scope: "col" }, "Window, device-local"), el("th", { scope: "col" }, "What people will notice"))),
+              el("th", { scope: "col" }, view.by_declaration ? "Window or deadline, device-local" : "Window, device-local"), el("th", { scope: "col" }, "What people will notice"))),
             el("tbody", {}, view.lines.map((line) =>
               el("tr", { class: line.forced ? "forced g-lost" : "" }, el("td", {}, el("b", {}, line.platform)), el("td", { class: "n" }, count(line.devices)),
                 el("td", { class: "action" }, line.action), el("td", {}, line.window), el("td", { class: "noticed" }, line.noticed))))))
@@ -60,6 +67,9 @@ function render({ model, el: host }) {
         view.stale ? note("attention", el("b", {}, `${count(view.stale)} ${view.stale === 1 ? "inventory is" : "inventories are"} older than ${view.stale_days} days`),
           "; free space and version may have changed. ",
           el("button", { class: "link", "data-key": "stale", onclick: () => send({ kind: "show", which: "stale" }) }, "Show them")) : null,
+        view.by_declaration ? note("attention", el("b", {}, `${devices(view.by_declaration)} by declaration:`),
+          ` each installs by ${view.declared_by}, whatever happens to us: without this kit, the server, or the network.`,
+          " It can be taken back: pause, halt, hold and cancel do, for each device that connects before its deadline.") : null,
         view.no_way_back ? note("attention", view.no_way_back,
           view.leaving ? [" ", el("b", {}, `${devices(view.leaving)} leave${view.leaving === 1 ? "s" : ""} the major version.`)] : "") : null,
         view.unmatched ? note("attention", `${count(view.unmatched)} names of the list match no device.`) : null,

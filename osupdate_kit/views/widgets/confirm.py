@@ -7,7 +7,7 @@ showing it again, and by its use. No method issues: what *Run All Cells* does ca
 import logging
 import threading
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from secrets import token_hex
@@ -24,7 +24,17 @@ from osupdate_kit.rollout.preflight import NO_WAY_BACK
 from osupdate_kit.views.status import moment
 from osupdate_kit.views.text import clean
 from osupdate_kit.views.text import devices as devices_words
-from osupdate_kit.views.widgets.drafts import Draft, action_words, installs, leaving, noticed, platform_name, verdicts
+from osupdate_kit.views.widgets.drafts import (
+    Draft,
+    action_words,
+    declared_by,
+    installs,
+    leaving,
+    noticed,
+    noticed_declared,
+    platform_name,
+    verdicts,
+)
 from osupdate_kit.views.widgets.look import script, stylesheet
 from osupdate_kit.views.widgets.thread import OneThread
 
@@ -58,10 +68,30 @@ class Line:
     window: str
     noticed: str
     forced: bool
+    declared: bool = False
 
 
 def lines(draft: Draft) -> tuple[Line, ...]:
-    """What goes to whom by command, the most devices first."""
+    """What goes to whom: by command, then by declaration, the most devices first."""
+    return (*_commanded(draft), *_declared(draft))
+
+
+def _declared(draft: Draft) -> Iterator[Line]:
+    counts = Counter(member.platform for member in draft.members if member.instrument is Instrument.DECLARATION)
+    for name, devices in counts.most_common():
+        platform = Platform(name)
+        yield Line(
+            platform=platform,
+            devices=devices,
+            action="a declaration: the device enforces it",
+            window=f"by {declared_by(draft.plan.declaring)}",
+            noticed=noticed_declared(platform),
+            forced=False,
+            declared=True,
+        )
+
+
+def _commanded(draft: Draft) -> tuple[Line, ...]:
     plan = draft.plan
     counts = Counter(member.platform for member in draft.members if member.instrument is Instrument.COMMAND)
     found = []
@@ -87,7 +117,7 @@ def waves(draft: Draft) -> tuple[str, ...]:
     plan = draft.plan
     if not plan.admits:
         return ()
-    sizes = Counter(member.wave for member in draft.members if member.instrument is Instrument.COMMAND)
+    sizes = Counter(member.wave for member in draft.members if not member.barrier)
     found = []
     for wave in plan.waves:
         pace = f", at most {devices_words(wave.pace)} under way at once" if wave.pace else ""
@@ -277,7 +307,7 @@ class Confirm(anywidget.AnyWidget):
         self._error = ""
         parts = verdicts(draft.members if draft else ())
         found = lines(draft) if draft else ()
-        self._count, self._forced = parts.by_command, sum(line.devices for line in found if line.forced)
+        self._count, self._forced = parts.taking, sum(line.devices for line in found if line.forced)
         self.view = {
             "name": clean(draft.plan.name) if draft else "",
             "target": draft.plan.target_label if draft else "",
@@ -288,7 +318,9 @@ class Confirm(anywidget.AnyWidget):
             "selected": parts.selected,
             "count": self._count,
             "forced": self._forced,
+            "by_command": parts.by_command,
             "by_declaration": parts.by_declaration,
+            "declared_by": declared_by(draft.plan.declaring) if draft and parts.by_declaration else "",
             "barred": sum(part.devices for part in parts.barred),
             "unknown": sum(part.devices for part in parts.unknown),
             "lines": [
@@ -299,6 +331,7 @@ class Confirm(anywidget.AnyWidget):
                     "window": line.window,
                     "noticed": line.noticed,
                     "forced": line.forced,
+                    "declared": line.declared,
                 }
                 for line in found
             ],

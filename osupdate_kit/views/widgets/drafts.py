@@ -10,6 +10,7 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.terms import InstallAction, Platform
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.eligibility import WORDS, Barrier
+from osupdate_kit.rollout.enforcement import Declaring
 from osupdate_kit.rollout.journey import Instrument, Member
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.preflight import Count
@@ -71,6 +72,10 @@ class Verdicts:
     barred: tuple[Part, ...]  # most frequent first
     unknown: tuple[Part, ...]
 
+    @property
+    def taking(self) -> int:
+        return self.by_command + self.by_declaration
+
 
 def verdicts(members: Sequence[Member]) -> Verdicts:
     barriers = Counter(member.barrier for member in members if member.barrier)
@@ -112,6 +117,8 @@ def leaving(draft: Draft) -> int:
 
 def installs(draft: Draft) -> bool:
     """May any device that takes the plan install?"""
+    if any(member.instrument is Instrument.DECLARATION for member in draft.members):
+        return True
     return any(draft.plan.steps(platform).install for platform in versions_of(draft.members))
 
 
@@ -139,6 +146,27 @@ _TV = "the Apple TV restarts at once, in the middle of what it shows"
 _NAMES: Mapping[Platform, str] = MappingProxyType(
     {Platform.MACOS: "Mac", Platform.IPADOS: "iPad", Platform.IOS: "iPhone", Platform.TVOS: "Apple TV"}
 )
+
+
+def declared_by(declaring: Declaring) -> str:
+    """By when a declared device installs, as a sentence goes on after "by"."""
+    days = (
+        "on the day of its assignment"
+        if not declaring.days
+        else (f"{declaring.days} day{'s' * (declaring.days != 1)} after its assignment")
+    )
+    weekends = "" if declaring.weekends else "; a weekend moves to Monday"
+    return f"{declaring.at} its own time, {days}{weekends}"
+
+
+def noticed_declared(platform: Platform) -> str:
+    """What people at a declared device will notice. Source: Apple, on enforcing software updates by declaration."""
+    last = (
+        "it restarts, in the middle of what it shows"
+        if platform is Platform.TVOS
+        else ("it installs and restarts, whether or not somebody works at it")
+    )
+    return f"reminders, more often as the deadline nears, and a way to install earlier; at the deadline {last}"
 
 
 def platform_name(platform: str) -> str:

@@ -16,6 +16,7 @@ from osupdate_kit.fleet.devices import Device
 from osupdate_kit.protocol.rules import ACTIONS, WARNINGS, action_available, availability, command_deprecated
 from osupdate_kit.protocol.terms import InstallAction, Platform, Priority, RequestType
 from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout.enforcement import DECLARE_SINCE, Declaring
 from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan
 from osupdate_kit.rollout.policy import DAY
 from osupdate_kit.rollout.targets import Goal, Target, aim_of
@@ -46,17 +47,32 @@ class Fields:
     waves: str = ""
     time_zone: str = ""
     deadline: str = ""
+    declare_since: Mapping[str, str] = field(default_factory=dict)  # by platform; from which OS on, where both work
+    enforce_days: str = "3"
+    enforce_at: str = "19:00"
+    enforce_weekends: str = ""  # "yes": a declaration's deadline may be a Saturday or Sunday
+    details_url: str = ""
 
     def with_typed(self, typed: Mapping[str, object]) -> "Fields":
         """Take over what the form says; what it does not know is ignored, for a browser may send anything."""
         texts = {
             name: str(value)[:200]
             for name, value in typed.items()
-            if name in Fields.__dataclass_fields__ and name != "actions"
+            if name in Fields.__dataclass_fields__ and name not in _BY_PLATFORM
         }
-        said = typed.get("actions")
-        actions = {str(k): str(v) for k, v in said.items()} if isinstance(said, Mapping) else {}
-        return replace(self, **texts, actions={**self.actions, **actions})
+        return replace(
+            self,
+            **texts,
+            actions={**self.actions, **_texts(typed.get("actions"))},
+            declare_since={**self.declare_since, **_texts(typed.get("declare_since"))},
+        )
+
+
+_BY_PLATFORM = ("actions", "declare_since")
+
+
+def _texts(said: object) -> dict[str, str]:
+    return {str(k)[:200]: str(v)[:200] for k, v in said.items()} if isinstance(said, Mapping) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +93,8 @@ class Hazard(NamedTuple):
 _NO_AIM: tuple[Target, Goal | None] = (Target(), None)
 
 
-def read(fields: Fields, *, now: int, author: str, where: str = "") -> Reading:
-    """Read every field, so that all mistakes show at once."""
+def read(fields: Fields, *, now: int, author: str, where: str = "", declaring_servers: Iterable[str] = ()) -> Reading:
+    """Read every field, so that all mistakes show at once. declaring_servers: those that can declare."""
     errors: dict[str, str] = {}
 
     def part(name: str, parse: Callable[[str], T], otherwise: T) -> T:
@@ -104,6 +120,14 @@ def read(fields: Fields, *, now: int, author: str, where: str = "") -> Reading:
         "waves": part("waves", _waves, _ONE),
         "download_window": download if fields.download_opens.strip() else None,
         "limits": HALTS if fields.waves.strip() else Limits(),
+        "declaring": Declaring(
+            servers=tuple(sorted(declaring_servers)),
+            since=_since(fields.declare_since, errors),
+            days=part("enforce_days", _enforce_days, 3),
+            at=f"{part('enforce_at', _hour, time(19)):%H:%M}",
+            weekends=fields.enforce_weekends == "yes",
+            details_url=part("details_url", _page, ""),
+        ),
     }
     for opens, closes in (("opens", "closes"), ("download_opens", "download_closes")):
         if bool(getattr(fields, opens).strip()) != bool(getattr(fields, closes).strip()):
@@ -210,11 +234,45 @@ def platforms_of(devices: Iterable[Device]) -> dict[Platform, Counter[OSVersion]
     return dict(sorted(found.items(), key=lambda item: -item[1].total()))
 
 
+# --- the line between the instruments ---------------------------------------------------------------------------------
+
+_GONE = "27"  # the first OS without the commands
+LINES: Mapping[Platform, tuple[str, ...]] = {
+    Platform.IOS: ("26", "18", "17", _GONE),
+    Platform.IPADOS: ("26", "18", "17", _GONE),
+    Platform.MACOS: ("14", "15", "26", _GONE),
+    Platform.TVOS: ("26", "18.4", _GONE),
+}  # where both work, from which OS on devices may be declared; the recommended one first
+WHY_DECLARE = (
+    "Recommended for Macs from macOS 14 on: the commands are deprecated in 26 and gone in 27, and a declared Mac "
+    "reminds its user and enforces by itself"
+)
+
+
+def line_words(since: str) -> str:
+    return f"only from {since} on" if since == _GONE else f"from {since} on"
+
+
+def _since(texts: Mapping[str, str], errors: dict[str, str]) -> Mapping[Platform, OSVersion]:
+    """Over the kit's own line, what was chosen. The form offers only what Apple allows."""
+    since = dict(DECLARE_SINCE)
+    for name, text in texts.items():
+        if name not in _PLATFORMS or text not in LINES[Platform(name)]:
+            errors[f"declare_since {name}"] = f"{text!r} is no line for {name}. Choose one of the list."
+        else:
+            since[Platform(name)] = OSVersion.parse(text)
+    return since
+
+
 # --- hazards ----------------------------------------------------------------------------------------------------------
 
 
-def hazards(plan: RolloutPlan, platforms: Mapping[Platform, Mapping[OSVersion, int]]) -> tuple[Hazard, ...]:
-    """What this plan risks on the devices that take it by command, the gravest first. platforms: their versions."""
+def hazards(
+    plan: RolloutPlan, platforms: Mapping[Platform, Mapping[OSVersion, int]], declared: int = 0
+) -> tuple[Hazard, ...]:
+    """What this plan risks, the gravest first. platforms: the versions of those that take it by command; declared: how
+    many take it by declaration.
+    """
     found: list[Hazard] = []
     for platform, versions in platforms.items():
         actions = plan.steps(platform).actions
@@ -238,6 +296,17 @@ def hazards(plan: RolloutPlan, platforms: Mapping[Platform, Mapping[OSVersion, i
     installs = any(plan.steps(platform).install for platform in platforms)
     if installs and plan.window.always:
         found.append(Hazard("No window is set: devices restart at any hour of their day."))
+    if declared:
+        found.append(
+            Hazard(
+                f"{declared:,} by declaration: each installs by its deadline, whatever happens to us. Pause, halt, "
+                "hold and cancel take the declaration back."
+            )
+        )
+        if plan.created_at + plan.declaring.days * DAY > plan.deadline_at:
+            found.append(
+                Hazard("The rollout ends before the declarations' days are over: they enforce an hour before its end.")
+            )
     return tuple(sorted(found, key=lambda hazard: not hazard.grave))
 
 
@@ -285,6 +354,19 @@ _EVERY_DAY: tuple[int, ...] = ()
 
 def _days(text: str) -> tuple[int, ...]:
     return window_of("", text).days
+
+
+def _enforce_days(text: str) -> int:
+    number = _number(text)
+    if number is None or number > 90:
+        raise PlanError("This is no number of days.", remedy="Give 0 to 90.")
+    return number
+
+
+def _page(text: str) -> str:
+    if text and not text.startswith(("https://", "http://")):
+        raise PlanError("This is no web address.", remedy="Write it such as https://help.example.org/update.")
+    return text
 
 
 def _number(text: str) -> int | None:

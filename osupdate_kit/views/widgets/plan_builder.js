@@ -54,6 +54,26 @@ function render({ model, el: host }) {
     { onchange: () => type({ allow_major: major.value }) },
     [["", "stay within it"], ["yes", "may leave it"]].map(([value, words]) => el("option", { value }, words)),
   );
+  const weekends = el(
+    "select",
+    { onchange: () => type({ enforce_weekends: weekends.value }) },
+    [["", "moves to Monday"], ["yes", "may be one"]].map(([value, words]) => el("option", { value }, words)),
+  );
+  const lines = el("div", { class: "lines" });
+  const declaring = el(
+    "fieldset",
+    { class: "declaring", "aria-label": "Declarations" },
+    el("h4", {}, "By declaration, where both ways work"),
+    lines,
+    el(
+      "div",
+      { class: "trio" },
+      field("enforce_days", "Enforced after, days", text("enforce_days", { type: "number", min: 0, max: 90 }), "from a device’s assignment on"),
+      field("enforce_at", "At", text("enforce_at", { type: "time" }), "device-local"),
+      field("enforce_weekends", "A weekend", weekends),
+    ),
+    field("details_url", "Page about the update", text("details_url", { placeholder: "https://help.example.org/update" }), "optional; the device offers it to its user"),
+  );
   const zone = text("time_zone", { placeholder: "Europe/Berlin" });
   target.setAttribute("list", `t${lists}`);
   zone.setAttribute("list", `z${lists}`);
@@ -79,6 +99,7 @@ function render({ model, el: host }) {
             field("build", "Build, if it matters", text("build", { placeholder: "22H124" })),
           ),
           actions,
+          declaring,
           el(
             "div",
             { class: "pair" },
@@ -134,15 +155,29 @@ function render({ model, el: host }) {
       }),
       platforms.length ? null : el("p", { class: "asof" }, "No selected device is of a platform that takes ScheduleOSUpdate."),
     );
+    declaring.hidden = !model.get("form").declares || !platforms.length;
+    swap(
+      lines,
+      platforms.map((platform) => {
+        const select = el(
+          "select",
+          { onchange: () => type({ declare_since: { [platform.platform]: select.value } }) },
+          platform.lines.map((line) =>
+            el("option", { value: line.value }, line.words + (line.best && !line.default ? " (recommended)" : "")),
+          ),
+        );
+        return field(`declare_since ${platform.platform}`, platform.name, select);
+      }),
+    );
     drawFields();
   }
 
   function drawFields() {
     const fields = model.get("fields");
     const errors = model.get("errors");
-    const { platforms = [] } = model.get("form");
+    const { platforms = [], why_declare = "" } = model.get("form");
     for (const [key, { input, error }] of Object.entries(inputs)) {
-      if (key.startsWith("actions ")) continue;
+      if (key.startsWith("actions ") || key.startsWith("declare_since ")) continue;
       if (document.activeElement !== input && input.value !== fields[key]) input.value = fields[key] ?? "";
       error.textContent = errors[key] ?? "";
       input.setAttribute("aria-invalid", String(Boolean(errors[key])));
@@ -157,6 +192,11 @@ function render({ model, el: host }) {
       const old = chosen.unknown_to ? ` ${devices(chosen.unknown_to)} cannot be asked for it, or report no version.` : "";
       help.textContent = `People notice: ${chosen.noticed}.${old}`;
       later ||= chosen.value.includes("InstallLater");
+      const line = inputs[`declare_since ${platform.platform}`];
+      line.input.value = fields.declare_since?.[platform.platform] ?? platform.lines.find((one) => one.default).value;
+      line.error.textContent = errors[`declare_since ${platform.platform}`] ?? "";
+      const wise = platform.lines[0];
+      line.help.textContent = wise.default || line.input.value === wise.value ? "" : `${why_declare}.`;
     }
     const mac = platforms.some((platform) => platform.platform === "macOS");
     inputs.max_user_deferrals.input.disabled = !later && !fields.max_user_deferrals;
@@ -203,10 +243,10 @@ function render({ model, el: host }) {
       !known && shown.busy ? [el("p", { class: "ghost" }), el("p", { class: "ghost b" }), el("p", { class: "ghost c" })] : null,
       known
         ? [
-            el("p", { class: "figure" }, el("b", {}, count(shown.by_command)), ` of ${count(shown.selected)} by command`),
+            el("p", { class: "figure" }, el("b", {}, count(shown.taking)), ` of ${count(shown.selected)} ${shown.by_declaration ? "take it" : "by command"}`),
             el("ul", { class: "parts" }, [
               part("command", "active", shown.by_command, "by command: ScheduleOSUpdate"),
-              part("declaration", "active", shown.by_declaration, "by declaration"),
+              part("declaration", "active", shown.by_declaration, "by declaration", shown.declared_by ? `enforced by ${shown.declared_by}` : ""),
             ]),
             barred ? el("h4", {}, `${count(barred)} barred`) : null,
             el("ul", { class: "parts" }, (shown.barred ?? []).map((row) =>
@@ -231,7 +271,7 @@ function render({ model, el: host }) {
           ]
         : null,
     );
-    if (known && !shown.busy) tell.say(`${count(shown.by_command)} of ${devices(shown.selected)} by command, ${count(barred)} barred, ${count(unknown)} unknown.`);
+    if (known && !shown.busy) tell.say(`Of ${devices(shown.selected)} ${count(shown.by_command)} by command, ${count(shown.by_declaration)} by declaration, ${count(barred)} barred, ${count(unknown)} unknown.`);
   }
 
   model.on("change:form", drawActions);

@@ -6,7 +6,7 @@ Nothing is stored or sent by it. `.plan` and `.draft` hold the answer; `Confirm`
 import logging
 import threading
 import zoneinfo
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ import traitlets
 from osupdate_kit.errors import OSUpdateKitError
 from osupdate_kit.fleet.selection import Selection
 from osupdate_kit.protocol.terms import Platform
+from osupdate_kit.rollout.enforcement import DECLARE_SINCE
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.preflight import Finding
 from osupdate_kit.views.text import clean
@@ -24,6 +25,7 @@ from osupdate_kit.views.widgets.drafts import (
     Part,
     Verdicts,
     action_words,
+    declared_by,
     keys_of,
     noticed,
     platform_name,
@@ -32,12 +34,15 @@ from osupdate_kit.views.widgets.drafts import (
     waves_of,
 )
 from osupdate_kit.views.widgets.fields import (
+    LINES,
     WAVES,
+    WHY_DECLARE,
     Fields,
     choices,
     first_fields,
     hazards,
     known_by,
+    line_words,
     platforms_of,
     read,
     recommended,
@@ -54,6 +59,10 @@ class Previewer(Protocol):
     """Gives the verdicts of a plan; stores nothing."""
 
     who: str  # the plan's author
+
+    @property
+    def declarations(self) -> Collection[str]:
+        """Names of the servers that can declare."""
 
     def now(self) -> int:
         """Microseconds since 1970 UTC."""
@@ -154,7 +163,14 @@ class PlanBuilder(anywidget.AnyWidget):
             self._hands.post(self.show_devices, str(message.get("part")))
 
     def _read(self) -> None:
-        reading = read(self._typed, now=self._previewer.now(), author=self._previewer.who, where=self._where)
+        office = self._previewer
+        reading = read(
+            self._typed,
+            now=office.now(),
+            author=office.who,
+            where=self._where,
+            declaring_servers=office.declarations,
+        )
         self._plan, self._draft = reading.plan, None
         self.fields, self.errors = asdict(self._typed), dict(reading.errors)
         self.preview = {**self.preview, "busy": reading.plan is not None, "old": True}
@@ -186,6 +202,8 @@ class PlanBuilder(anywidget.AnyWidget):
             "targets": [*self._targets, *RULES],
             "waves": [{"value": value, "words": words} for value, (words, _) in WAVES.items()],
             "zones": sorted(zoneinfo.available_timezones()),
+            "declares": any(device.key.server in self._previewer.declarations for device in self._selection.devices),
+            "why_declare": WHY_DECLARE,
             "platforms": [
                 {
                     "platform": platform.value,
@@ -193,6 +211,15 @@ class PlanBuilder(anywidget.AnyWidget):
                     "devices": versions.total(),
                     "versions": [str(version) for version in sorted(versions)],
                     "choices": [self._choice(platform, actions) for actions in choices(platform)],
+                    "lines": [
+                        {
+                            "value": since,
+                            "words": line_words(since),
+                            "best": since == LINES[platform][0],
+                            "default": since == DECLARE_SINCE[platform].text,
+                        }
+                        for since in LINES[platform]
+                    ],
                 }
                 for platform, versions in self._platforms.items()
             ],
@@ -214,6 +241,8 @@ def _shown(draft: Draft, parts: Verdicts, plan: RolloutPlan) -> dict[str, Any]:
         "selected": parts.selected,
         "by_command": parts.by_command,
         "by_declaration": parts.by_declaration,
+        "taking": parts.taking,
+        "declared_by": declared_by(plan.declaring) if parts.by_declaration else "",
         "barred": [_part(part) for part in parts.barred],
         "unknown": [_part(part) for part in parts.unknown],
         "unmatched": len(draft.unmatched),
@@ -223,7 +252,7 @@ def _shown(draft: Draft, parts: Verdicts, plan: RolloutPlan) -> dict[str, Any]:
             for name, opens, devices in waves_of(draft)
         ],
         "held": draft.held,
-        "hazards": [hazard._asdict() for hazard in hazards(plan, versions_of(draft.members))],
+        "hazards": [hazard._asdict() for hazard in hazards(plan, versions_of(draft.members), parts.by_declaration)],
         "findings": [
             {"kind": one.kind.value, "devices": one.devices, "words": one.words, "remedy": one.remedy}
             for one in draft.findings
