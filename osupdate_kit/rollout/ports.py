@@ -156,9 +156,10 @@ class DeclarationsOnDevices:
 
 
 class ReceivedReport(Struct, frozen=True, kw_only=True):
-    """A status report as the server keeps it. report None: it cannot be read."""
+    """A status report as the server keeps it. report None: it cannot be read. fields: its JSON, by allow-list."""
 
     report: StatusReport | None
+    fields: Mapping[str, object] = {}
     received_at: int  # microseconds UTC by the server's clock, whole seconds; 0 = not said
     report_id: str
 

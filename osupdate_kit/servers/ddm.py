@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from osupdate_kit.errors import ProtocolError
 from osupdate_kit.protocol.declarations import check_identifier, decode
 from osupdate_kit.protocol.json_text import read_json
-from osupdate_kit.protocol.status import declaration_status, read_status
+from osupdate_kit.protocol.status import declaration_status, read_status_fields
 from osupdate_kit.rollout.ports import (
     Change,
     DeclarationOnDevice,
@@ -33,6 +33,7 @@ from osupdate_kit.rollout.ports import (
     ServerCheck,
     StoredDeclaration,
 )
+from osupdate_kit.servers.events import kept_of_report
 from osupdate_kit.servers.queue_api import in_short, listed, sorted_out
 from osupdate_kit.servers.wire import REFUSALS, Reply, Wire, http_date, kind_of
 
@@ -419,11 +420,14 @@ def _mark(reply: Reply) -> str:
 
 
 def _received(reply: Reply, report_id: str) -> ReceivedReport:
+    report, fields = None, {}
     try:
-        report = read_status(reply.body)
+        fields = kept_of_report(read_json(reply.body))
+        report = read_status_fields(fields)
     except ProtocolError:
-        report = None
-    return ReceivedReport(report=report, received_at=http_date(reply.headers.get("Last-Modified")), report_id=report_id)
+        pass
+    received_at = http_date(reply.headers.get("Last-Modified"))
+    return ReceivedReport(report=report, fields=fields, received_at=received_at, report_id=report_id)
 
 
 def _on_device(rows: list[Any]) -> Iterator[DeclarationOnDevice]:

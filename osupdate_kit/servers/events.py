@@ -130,7 +130,7 @@ def _known(names: list[object]) -> list[object]:
     return [name for name in names if name in _CAPABLE]
 
 
-def _report(fields: Mapping[str, object]) -> dict[str, object]:
+def kept_of_report(fields: Mapping[str, object]) -> dict[str, object]:
     """The part of a status report that may be kept; of the long lists of what a device can do, what concerns us."""
     kept = _kept(fields, _REPORT)
     part: Any = kept
@@ -176,7 +176,7 @@ class RawEvent:
             status=self.status,
             command_uuid=self.command_uuid,
             endpoint=self.endpoint,
-            fields=_report(self._fields) if declarative else _kept(self._fields, shape),
+            fields=kept_of_report(self._fields) if declarative else _kept(self._fields, shape),
         )
 
     def __repr__(self) -> str:

@@ -22,6 +22,7 @@ from osupdate_kit.service.gates import Gatekeeper
 from osupdate_kit.service.keeping import Keeper
 from osupdate_kit.service.loop import Loop
 from osupdate_kit.service.record import Plans
+from osupdate_kit.service.reports import StatusReader
 from osupdate_kit.service.sender import Sender
 from osupdate_kit.service.worker import Worker
 from osupdate_kit.stores.ledger import Ledger
@@ -44,6 +45,7 @@ class Turns:
     keeper: Keeper
     alerter: Alerter
     senders: Mapping[str, Sender]
+    readers: Mapping[str, StatusReader] = field(default_factory=dict)
     teller: Teller | None = None
     pulse: Pulse | None = None
 
@@ -75,6 +77,7 @@ class Turns:
                 server.name: Sender(ledger, server, clock, plans, declarations=declarations.get(server.name))
                 for server in servers
             },
+            {name: StatusReader(ledger, server, clock, cadences) for name, server in declarations.items()},
             Teller(ledger, clock, notifier, watch) if notifier else None,
             pulse,
         )
@@ -94,8 +97,10 @@ class Turns:
         busy = bool(self.keeper.turn()) or busy
         busy = bool(self.alerter.turn()) or busy
         busy = bool(self.teller and self.teller.turn()) or busy
-        for sender in self.senders.values():
-            busy = bool(sender.turn()) or busy
+        turns: list[Callable[[], object]] = [one.turn for one in self.senders.values()]
+        turns += [one.turn for one in self.readers.values()]
+        for turn in turns:
+            busy = bool(turn()) or busy
         return busy
 
 
@@ -111,6 +116,7 @@ class Service:
     def start(self) -> None:
         turns = self.turns
         jobs: dict[str, Callable[[], object]] = {
+            **{f"reports of {name}": reader.turn for name, reader in turns.readers.items()},
             "worker": turns.worker.turn,
             "loop": turns.decide,
             **{f"sender {name}": sender.turn for name, sender in turns.senders.items()},

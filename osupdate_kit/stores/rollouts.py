@@ -236,6 +236,18 @@ _SET_DUE = Statement(update(journey).values(due_at=bindparam("due")).where(_IS))
 _MAKE_DUE = Statement(
     update(journey).values(due_at=bindparam("due")).where(journey.c.rollout == bindparam("of_rollout"), journey.c.live)
 )
+_UNHEARD = Statement(
+    at_most(
+        select(journey.c.enrollment_id)
+        .where(
+            journey.c.server == bindparam("server"),
+            journey.c.enrollment_id > bindparam("after_id", type_=journey.c.enrollment_id.type),
+            journey.c.live, journey.c.enforce_at > ZERO, journey.c.armed == literal_column("'on the device'"),
+            journey.c.updated_at < bindparam("before"),
+        )
+        .order_by(journey.c.enrollment_id)
+    )
+)  # fmt: skip
 _MAKE_DUE_DECLARED = Statement(
     update(journey)
     .values(due_at=bindparam("due"))
@@ -481,6 +493,10 @@ class Rollouts(Session):
     def make_due_declared(self, rollout_id: int, at: int) -> None:
         """Look then at all that were ever declared in it, live or not: that may have to be taken back."""
         self._run(_MAKE_DUE_DECLARED, at, rollout_id)
+
+    def unheard_declared(self, server: str, *, before: int, after: str, limit: int) -> list[str]:
+        """Enrollment ids of devices that act on a declaration and were not heard of since; in order, beyond `after`."""
+        return [one for (one,) in self._rows(_UNHEARD, server, after, before, limit)]
 
     def journeys(
         self, rollout_id: int, *, after: DeviceKey | None = None, limit: int | None = None
