@@ -77,15 +77,20 @@ def kin_of(journey: StoredJourney) -> Kin:
     return Kin(journey.site, journey.ring, journey.platform, journey.model, journey.wave)
 
 
-def why_held(hold: Hold | None, journey: StoredJourney, halts: Iterable[Halt]) -> str:
+DECLARED = "a declaration of somebody else manages its updates"
+
+
+def why_held(hold: Hold | None, journey: StoredJourney, halts: Iterable[Halt], *, declared: bool = False) -> str:
     """Why a device may not begin, or go on, whatever the hour: on the hold list, halted, not its turn. Empty: it may.
 
-    halts: those of its rollout that stand.
+    halts: those of its rollout that stand. declared: is somebody else's declaration at work there?
     """
     if hold:
         return f"held by {hold.by}: {hold.reason}"
     if halt := next((halt for halt in halts if halt.keeps(journey)), None):
         return f"halted: {halt.reason}"
+    if declared:
+        return DECLARED
     return "" if journey.admitted_at > 0 else "its wave is not open, or its turn has not come"
 
 
@@ -145,7 +150,7 @@ class Loop:
             facts = facts_of(devices[key].facts)
             course, hold = self._plans.course(tx, journey), holds.get(key)
             downloads = only_downloads(facts, course)
-            held = why_held(hold, journey, halts[number])
+            held = why_held(hold, journey, halts[number], declared=devices[key].device.declared)
             gate = gate_of(rollout, plan, journey, now, held=held, downloads=downloads)
             if hold and hold.until_at:
                 gate = gate._replace(changes_at=min(hold.until_at, gate.changes_at or hold.until_at))

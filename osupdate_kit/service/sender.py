@@ -153,7 +153,8 @@ class Sender:
             gate, course = Gate(), None
             if journey and rollout and self._plans.readable(tx, row.rollout):
                 plan, course = self._plans.plan(tx, row.rollout), self._plans.course(tx, journey)
-                held = why_held(holds.get(row.key), journey, halts[row.rollout])
+                declared = devices[row.key].device.declared
+                held = why_held(holds.get(row.key), journey, halts[row.rollout], declared=declared)
                 downloads = only_downloads(facts, course)
                 gate = gate_of(rollout, plan, journey, now, held=held, downloads=downloads)
             acts = row.kind in (OutboxKind.STEP, OutboxKind.ASSIGNMENT)

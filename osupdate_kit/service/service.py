@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Self
 
@@ -24,6 +25,7 @@ from osupdate_kit.service.loop import Loop
 from osupdate_kit.service.record import Plans
 from osupdate_kit.service.reports import StatusReader
 from osupdate_kit.service.sender import Sender
+from osupdate_kit.service.tidying import Tidier
 from osupdate_kit.service.worker import Worker
 from osupdate_kit.stores.ledger import Ledger
 
@@ -45,7 +47,7 @@ class Turns:
     keeper: Keeper
     alerter: Alerter
     senders: Mapping[str, Sender]
-    readers: Mapping[str, StatusReader] = field(default_factory=dict)
+    declaring: Mapping[str, tuple[StatusReader, Tidier]] = field(default_factory=dict)
     teller: Teller | None = None
     pulse: Pulse | None = None
 
@@ -77,7 +79,10 @@ class Turns:
                 server.name: Sender(ledger, server, clock, plans, declarations=declarations.get(server.name))
                 for server in servers
             },
-            {name: StatusReader(ledger, server, clock, cadences) for name, server in declarations.items()},
+            {
+                name: (StatusReader(ledger, server, clock, cadences), Tidier(ledger, server, clock))
+                for name, server in declarations.items()
+            },
             Teller(ledger, clock, notifier, watch) if notifier else None,
             pulse,
         )
@@ -98,10 +103,15 @@ class Turns:
         busy = bool(self.alerter.turn()) or busy
         busy = bool(self.teller and self.teller.turn()) or busy
         turns: list[Callable[[], object]] = [one.turn for one in self.senders.values()]
-        turns += [one.turn for one in self.readers.values()]
+        turns += [one.turn for both in self.declaring.values() for one in both]
         for turn in turns:
             busy = bool(turn()) or busy
         return busy
+
+
+def _each(both: tuple[StatusReader, Tidier]) -> int:
+    reader, tidier = both
+    return reader.turn() + tidier.turn()
 
 
 @dataclass(slots=True)
@@ -116,7 +126,7 @@ class Service:
     def start(self) -> None:
         turns = self.turns
         jobs: dict[str, Callable[[], object]] = {
-            **{f"reports of {name}": reader.turn for name, reader in turns.readers.items()},
+            **{f"declarations {name}": partial(_each, both) for name, both in turns.declaring.items()},
             "worker": turns.worker.turn,
             "loop": turns.decide,
             **{f"sender {name}": sender.turn for name, sender in turns.senders.items()},

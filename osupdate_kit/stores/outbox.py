@@ -9,6 +9,7 @@ from sqlalchemy import Select, Text, and_, bindparam, func, insert, literal_colu
 from sqlalchemy.dialects import postgresql
 
 from osupdate_kit.fleet.devices import DeviceKey
+from osupdate_kit.rollout.assignments import GIVE
 from osupdate_kit.rollout.journey import OutboxRow, OutboxStatus
 from osupdate_kit.stores.rows import outbox_of, outbox_values
 from osupdate_kit.stores.schema import commands, outbox
@@ -47,6 +48,14 @@ _INTENDED = Statement(
     .where(_READY, outbox.c.rollout == bindparam("of_rollout"))
     .order_by(outbox.c.server, outbox.c.not_before, outbox.c.id)  # so that only what is intended is read
 )
+_SETS = Statement(
+    select(outbox.c.command)
+    .where(
+        outbox.c.rollout == bindparam("of_rollout"), outbox.c.server == bindparam("server"),
+        outbox.c.kind == literal_column("'assignment'"), outbox.c.role == literal_column(str(GIVE)),
+    )
+    .distinct()
+)  # fmt: skip
 _SAVE = Statement(
     update(outbox)
     .values({name: bindparam(name) for name in ("status", "command_uuid", "not_before", "attempts")})
@@ -116,6 +125,10 @@ class Outbox(Session):
     def outbox_intended(self, rollout: int) -> list[OutboxRow]:
         """What a rollout intends, and nothing was sent of; oldest first."""
         return sorted(map(outbox_of, self._rows(_INTENDED, rollout)), key=lambda row: row.id)
+
+    def assigned_sets(self, rollout: int, server: str) -> list[str]:
+        """The sets of declarations that devices of a rollout were ever assigned to there; reads the whole outbox."""
+        return [command for (command,) in self._rows(_SETS, rollout, server)]
 
     def save_outbox(self, rows: Sequence[OutboxRow]) -> None:
         """Keep status, command_uuid, not_before and attempts."""

@@ -236,6 +236,12 @@ _SET_DUE = Statement(update(journey).values(due_at=bindparam("due")).where(_IS))
 _MAKE_DUE = Statement(
     update(journey).values(due_at=bindparam("due")).where(journey.c.rollout == bindparam("of_rollout"), journey.c.live)
 )
+_STILL_DECLARED = Statement(
+    select(literal_column("1"))
+    .where(journey.c.rollout == bindparam("of_rollout"), journey.c.enforce_at > ZERO, journey.c.armed != EMPTY)
+    .limit(literal_column("1"))
+    .offset(ZERO)
+)
 _UNHEARD = Statement(
     at_most(
         select(journey.c.enrollment_id)
@@ -493,6 +499,10 @@ class Rollouts(Session):
     def make_due_declared(self, rollout_id: int, at: int) -> None:
         """Look then at all that were ever declared in it, live or not: that may have to be taken back."""
         self._run(_MAKE_DUE_DECLARED, at, rollout_id)
+
+    def still_declared(self, rollout: int) -> bool:
+        """May a device of it still act on a declaration?"""
+        return self._row(_STILL_DECLARED, rollout) is not None
 
     def unheard_declared(self, server: str, *, before: int, after: str, limit: int) -> list[str]:
         """Enrollment ids of devices that act on a declaration and were not heard of since; in order, beyond `after`."""
