@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from osupdate_kit.lab.clock import DAY, SECOND
+from osupdate_kit.lab.declared import Declarative
 from osupdate_kit.lab.habits import Presence
 from osupdate_kit.lab.specs import DeviceSpec, Release
 from osupdate_kit.lab.updates import GONE_IN, Phase, Refusal, SoftwareUpdates
@@ -51,8 +52,11 @@ class _Chain(Exception):
 class Answers:
     """Of one device."""
 
-    def __init__(self, spec: DeviceSpec, updates: SoftwareUpdates, presence: Presence, random: Random) -> None:
+    def __init__(
+        self, spec: DeviceSpec, updates: SoftwareUpdates, declared: Declarative, presence: Presence, random: Random
+    ) -> None:
         self._spec, self._updates, self._presence, self._random = spec, updates, presence, random
+        self._declared = declared
         self._scans_fail = spec.behaviour.scans_fail
 
     def to(self, now: int, uuid: str, command: Mapping[str, Any]) -> Answer:
@@ -94,6 +98,8 @@ class Answers:
             raise Refusal(12077)
         if self._spec.behaviour.fails_unlisted:
             raise _Chain(_UNLISTED[self._spec.seed % len(_UNLISTED)])
+        if self._declared.enforcing:
+            raise _Chain(_DECLARED)
         installing, results = self._updates.installing, []
         for item in updates or []:
             try:
@@ -131,6 +137,12 @@ class Answers:
     def _unknown(self, now: int, command: Mapping[str, Any]) -> Keys:
         raise Refusal(12021)
 
+    def _declarative(self, now: int, command: Mapping[str, Any]) -> Keys:
+        if not self._declared.able:
+            raise Refusal(12021)
+        self._declared.command(now, command.get("Data"))
+        return {}
+
     # --- Queries ------------------------------------------------------------------------------------------------------
 
     def _scan(self, now: int, command: Mapping[str, Any]) -> Keys:
@@ -141,6 +153,7 @@ class Answers:
 
     def _available(self, now: int, command: Mapping[str, Any]) -> Keys:
         listed = [release for release in self._updates.releases if self._updates.applies(release)]
+        listed = [release for release in listed if not self._declared.manages(release)]
         if self._updates.mac:
             if self._scans_fail > 0:
                 self._scans_fail -= 1
@@ -166,7 +179,7 @@ class Answers:
 
     def _status(self, now: int, command: Mapping[str, Any]) -> Keys:
         update = self._updates.current
-        if update is None:
+        if update is None or update.declared:
             return {"OSUpdateStatus": []}
         loaded = update.phase is not Phase.LOADING
         share = (now - update.started_at) / max(1, update.done_at - update.started_at)
@@ -228,6 +241,7 @@ _QUERIES: Mapping[str, Callable[[Answers, int, Mapping[str, Any]], Keys]] = {
     RequestType.SCHEDULE_OS_UPDATE_SCAN: Answers._scan,
     RequestType.DEVICE_INFORMATION: Answers._information,
     RequestType.SECURITY_INFO: Answers._security,
+    RequestType.DECLARATIVE_MANAGEMENT: Answers._declarative,
 }
 _FAMILIES = {Platform.IOS: "iPhone", Platform.IPADOS: "iPad", Platform.MACOS: "Mac", Platform.TVOS: "Apple TV"}
 _UPDATE_COMMANDS = {
@@ -242,6 +256,11 @@ _UNSUPERVISED = {
     "ErrorDomain": "MCChaperoneErrorDomain",
     "ErrorCode": 29000,
     "LocalizedDescription": "The device is not supervised.",
+}
+_DECLARED = {
+    "ErrorDomain": "com.apple.softwareupdateservices.errors",
+    "ErrorCode": 1000,  # the real one is not known
+    "LocalizedDescription": "A declaration manages the software updates of this device.",
 }
 _NO_UPDATE = (
     {

@@ -10,6 +10,7 @@ from typing import Any
 
 from osupdate_kit.lab.answers import Answers
 from osupdate_kit.lab.clock import DAY, MINUTE, SECOND
+from osupdate_kit.lab.declared import Declarative
 from osupdate_kit.lab.habits import Presence
 from osupdate_kit.lab.plists import read_command, write_plist
 from osupdate_kit.lab.specs import DeviceSpec, Release, Span
@@ -40,7 +41,16 @@ class SimulatedDevice:
             goes_down=self._go_down,
             is_up=self._back_again,
         )
-        self._answers = Answers(spec, self._updates, self._presence, self._random)
+        self._declared = Declarative(
+            spec,
+            self._updates,
+            self._presence,
+            self._random,
+            self._agenda,
+            truth,
+            lambda kind, body: self._exchange(kind, body),
+        )
+        self._answers = Answers(spec, self._updates, self._declared, self._presence, self._random)
         self._exchange: Exchange = _nowhere
         self._session = 0  # counts sessions; odd while one is open
         self._again = False  # pushed during a session
@@ -77,6 +87,7 @@ class SimulatedDevice:
         told |= {"DeviceName": spec.name, "OSVersion": self._updates.version.text, "BuildVersion": self._updates.build}
         exchange("checkin", write_plist(told))
         self._truth.add(now, spec.udid, What.CLEARED)
+        self._declared.forget(now)
         told = {"MessageType": "TokenUpdate", "UDID": spec.udid, "Topic": TOPIC, "Token": token}
         told |= {"PushMagic": magic.decode(), "AwaitingConfiguration": False}
         if spec.platform is not Platform.MACOS:
@@ -97,6 +108,7 @@ class SimulatedDevice:
         exchange("checkin", write_plist({"MessageType": "CheckOut", "UDID": self.udid, "Topic": TOPIC}))
         self._truth.add(now, self.udid, What.CHECKED_OUT)
         self.enrolled, self._wake_at = False, None
+        self._declared.forget(now)
         self._end_session()
 
     def push(self, now: int) -> None:
@@ -215,6 +227,7 @@ class SimulatedDevice:
         """The restart is over: the device connects by itself once."""
         if self.enrolled:
             self._wake(now + self._span((20, 90), SECOND))
+            self._declared.awake(now)
 
 
 def _nowhere(kind: str, body: bytes) -> bytes:

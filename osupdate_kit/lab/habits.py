@@ -45,6 +45,10 @@ class Presence:
         self._seed, self._zone = spec.seed, _zone(spec.time_zone)
         self._behaviour: Behaviour = spec.behaviour
 
+    @property
+    def zone(self) -> ZoneInfo:
+        return self._zone
+
     def local(self, at: int) -> datetime:
         return datetime.fromtimestamp(at / SECOND, self._zone)
 

@@ -19,9 +19,11 @@ from random import Random
 from threading import RLock
 from typing import Any, Literal, Protocol
 from urllib.parse import unquote
+from uuid import UUID
 
 from osupdate_kit.lab.clock import MINUTE, SECOND, LabClock
-from osupdate_kit.lab.plists import read_plist
+from osupdate_kit.lab.ddm import NANOHUB_DDM, LabDDM
+from osupdate_kit.lab.plists import read_plist, write_plist
 from osupdate_kit.lab.truth import TruthLog, What, command_words
 from osupdate_kit.protocol.terms import CommandStatus
 
@@ -250,7 +252,8 @@ class _Enrolment:
 class LabServer:
     """`handle` takes every call, from the kit and from devices; `deliver` sends the webhook calls that are due.
 
-    push: called with each id that the server wakes. push_certificate=False: pushes fail, commands are queued all the
+    declarations: who takes its devices' declarations; a NanoHUB does so itself, at addresses of its own. push: called
+    with each id that the server wakes. push_certificate=False: pushes fail, commands are queued all the
     same. webhook_key: none for a server that does not sign, as no NanoHUB does. Thread-safe.
     """
 
@@ -268,6 +271,7 @@ class LabServer:
         faults: WebhookFaults | None = None,
         push_certificate: bool = True,
         truth: TruthLog | None = None,
+        declarations: LabDDM | None = None,
     ) -> None:
         self.clock, self.webhook = clock, webhook
         self.truth = TruthLog() if truth is None else truth
@@ -285,6 +289,11 @@ class LabServer:
         self._events = 0
         self._stamped_at = 0
         self._lock = RLock()
+        self.declarations = declarations
+        if api is NANOHUB and declarations is None:
+            self.declarations = LabDDM(clock, api_key, api=NANOHUB_DDM, truth=self.truth, seed=seed)
+        if self.declarations is not None:
+            self.declarations.notify = self._notify
 
     def handle(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes = b""
@@ -300,6 +309,9 @@ class LabServer:
                     "checkin" if checkin else "connect", body, named.get(IDENTITY_HEADER.lower(), "")
                 )
                 return self._response(status, answer or _REFUSALS.get(status, b""), "text/plain; charset=utf-8")
+            declarations = self.declarations
+            if self._api is NANOHUB and declarations is not None and declarations.stands_at(path):
+                return self._declared(method, path, query, headers, body)
             for verb, act in (("enqueue/", self._enqueue), ("push/", self._push)):
                 if path.startswith(prefix := self._api.root + verb):
                     if not self._authorised(named.get("authorization", "")):
@@ -308,12 +320,43 @@ class LabServer:
                     return act(ids.split(",") if ids else [], body, nopush=bool(query.get("nopush")))
             return self._response(404, b"404 page not found\n", "text/plain; charset=utf-8")
 
+    def handle_declarations(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes = b""
+    ) -> Response:
+        """One HTTP call to the server of declarations that stands beside this one, at an address of its own."""
+        with self._lock:
+            if path == "/version":
+                return self._json(200, {"version": f"v0.8.3, {SIMULATED}"})
+            return self._declared(method, path, query, headers, body)
+
     def open_uuids(self, udid: str) -> list[str]:
         """Commands that this device would still be handed, oldest first; no such call exists in the API."""
         with self._lock:
             return self._queue.open_uuids(udid)
 
     # --- The API ------------------------------------------------------------------------------------------------------
+
+    def _declared(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+    ) -> Response:
+        assert self.declarations is not None
+        reply = self.declarations.handle(method, path, query, headers, body)
+        response = self._response(reply.status, reply.body, reply.content_type)
+        return Response(status=reply.status, headers={**response.headers, **reply.headers}, body=response.body)
+
+    def _notify(self, ids: list[str]) -> str:
+        """The server's own DeclarativeManagement, under a UUID that it tells nobody."""
+        uuid = str(UUID(int=self._random.getrandbits(128), version=4)).upper()
+        body = write_plist({"CommandUUID": uuid, "Command": {"RequestType": "DeclarativeManagement"}})
+        try:
+            self._queue.enqueue(ids, uuid, body)
+        except StorageError as error:
+            return str(error)
+        now = self.clock.now()
+        for udid in ids:
+            self.truth.add(now, udid, What.QUEUED, uuid, "DeclarativeManagement")
+        answer = self._pushed(ids, {})
+        return "" if answer.status == 200 else "push error: no push certificate"
 
     def _authorised(self, header: str) -> bool:
         return hmac.compare_digest(header.encode(), self._authorization)
@@ -425,8 +468,9 @@ class LabServer:
         self, own: str, udid: str, message: Mapping[str, Any], body: bytes, identity: str
     ) -> tuple[int, bytes]:
         kind = message.get("MessageType", "")
-        if kind not in ("Authenticate", "TokenUpdate", "CheckOut", "SetBootstrapToken"):
+        if kind not in ("Authenticate", "TokenUpdate", "CheckOut", "SetBootstrapToken", "DeclarativeManagement"):
             return 400, b""
+        code, answer = 200, b""
         more: dict[str, object] = {}
         if kind == "Authenticate":
             if self._owners.setdefault(identity or own, own) != own:
@@ -442,8 +486,13 @@ class LabServer:
             enrolment.tokens += 1
             enrolment.topic, enrolment.pushable, enrolment.known = message.get("Topic", ""), True, True
             more["token_update_tally"] = enrolment.tokens
+        elif kind == "DeclarativeManagement":
+            code, answer = 500, b""
+            if self.declarations is not None:
+                data = message.get("Data", b"")
+                code, answer = self.declarations.device(str(message.get("Endpoint", "")), own, data)
         self._emit(f"mdm.{kind}", "checkin_event", own, udid, {"udid": udid} | more, body)
-        return 200, b""
+        return code, answer
 
     # --- The webhook --------------------------------------------------------------------------------------------------
 

@@ -74,6 +74,8 @@ class Behaviour:
     battery_flat_hours: float = 9.0  # until it hangs on the charger
     battery_stays_flat: bool = False
     updates_itself_days: Span | None = None  # the system installs the newest release unasked
+    agrees_early: float = 0.3  # share of the people who install a declared update before its deadline
+    mute: bool = False  # acknowledges DeclarativeManagement, and never asks for a declaration
 
 
 PROFILES: Mapping[str, Behaviour] = MappingProxyType(

@@ -32,14 +32,21 @@ class What(StrEnum):
     PROMPT = "prompt"  # a person is asked (version)
     PUT_OFF = "put_off"  # and says later (remaining deferrals, if counted)
     NOTIFIED = "notified"  # NotifyOnly did what it can (version)
-    INSTALL_STARTED = "install_started"  # (command, user, system or forced)
+    ASSIGNED = "assigned"  # the server of declarations took it: the device is to have this set (set)
+    UNASSIGNED = "unassigned"  # and no longer (set)
+    DECLARED = "declared"  # the device took an enforcement into force; it stands for the UUID (version)
+    UNDECLARED = "undeclared"  # and let go of it (version)
+    INSTALL_STARTED = "install_started"  # (command, user, system, forced or declaration)
     INSTALL_FAILED = "install_failed"  # (version)
     INSTALLED = "installed"  # (version)
     RESTARTED = "restarted"
 
 
 class Entry(NamedTuple):
-    """One entry; `at` in microseconds UTC of the lab's clock, `command_uuid` empty where no command is behind it."""
+    """One entry; `at` in microseconds UTC of the lab's clock, `command_uuid` empty where no command is behind it.
+
+    Where a declaration is behind it, its identifier stands there instead.
+    """
 
     at: int
     udid: str
@@ -55,6 +62,25 @@ class SecondInstall(NamedTuple):
     udid: str
     command_uuid: str
     open_uuid: str  # empty: the device was installing by itself
+
+
+class Installed(NamedTuple):
+    """What brought one version onto a device. instrument: command, declaration, or system for neither."""
+
+    at: int
+    version: str
+    instrument: str
+    by: str  # command, user, system, forced or declaration: whose hand it was
+    origin: str  # the command's UUID or the declaration's identifier
+
+
+class Fight(NamedTuple):
+    """A device that could install by a command and by a declaration at once."""
+
+    at: int
+    udid: str
+    command_uuid: str
+    declaration: str
 
 
 class TruthLog:
@@ -119,6 +145,54 @@ class TruthLog:
                 running[udid] = uuid
             elif what in (What.INSTALLED, What.INSTALL_FAILED):
                 running.pop(udid, None)
+        return found
+
+    def installs(self, udid: str) -> list[Installed]:
+        """Each version that came onto the device after its enrolment, and by which instrument."""
+        declared = {entry.command_uuid for entry in self.of(udid, What.DECLARED)}
+        found, by = [], ""
+        for entry in self.of(udid, What.INSTALL_STARTED, What.INSTALLED):
+            if entry.what is What.INSTALL_STARTED:
+                by = entry.detail
+                continue
+            origin = entry.command_uuid
+            instrument = "declaration" if origin in declared else "command" if origin else "system"
+            found.append(Installed(entry.at, entry.detail, instrument, by, origin))
+        return found
+
+    def fights(self, own: Collection[str] | None = None) -> list[Fight]:
+        """Install steps that were open on the server, accepted or running while the device was declared.
+
+        own: only steps with these command UUIDs count. A step counts as open from its enqueue to its answer, and from
+        its acceptance until it is installed or failed.
+        """
+        queued: dict[str, set[str]] = {}
+        running: dict[str, str] = {}
+        declared: dict[str, set[str]] = {}
+        ended: set[tuple[str, str]] = set()
+        found = []
+        for at, udid, what, uuid, detail in self.entries:
+            mine = own is None or uuid in own
+            if what is What.QUEUED and mine and can_install(detail) and (udid, uuid) not in ended:
+                queued.setdefault(udid, set()).add(uuid)
+            elif what is What.ANSWERED and detail != "NotNow":
+                queued.get(udid, set()).discard(uuid)
+                ended.add((udid, uuid))
+            elif what is What.CLEARED:
+                queued.pop(udid, None)
+            elif what is What.DECLARED:
+                declared.setdefault(udid, set()).add(uuid)
+            elif what is What.UNDECLARED:
+                declared.get(udid, set()).discard(uuid)
+            elif what in _BEGINS and mine and uuid and uuid not in declared.get(udid, set()):
+                running[udid] = uuid
+            elif what in (What.INSTALLED, What.INSTALL_FAILED):
+                running.pop(udid, None)
+            else:
+                continue
+            steps = queued.get(udid, set()) | ({running[udid]} if udid in running else set())
+            if steps and declared.get(udid) and what in (What.QUEUED, What.DECLARED, *_BEGINS):
+                found.append(Fight(at, udid, min(steps), min(declared[udid])))
         return found
 
     def write(self, path: Path) -> None:

@@ -36,11 +36,17 @@ class Update:
     done_at: int
     phase: Phase = Phase.LOADING
     step: str = ""  # UUID of the command that is to install; empty: none, or the system itself
+    declared: str = ""  # identifier of the declaration that manages it
     action: InstallAction = InstallAction.DOWNLOAD_ONLY
     max_deferrals: int | None = None
     deferrals_left: int = 0
     next_prompt_at: int = 0
     notified_at: list[int] = field(default_factory=list)
+
+    @property
+    def origin(self) -> str:
+        """What is behind an install of it, as the truth log names it."""
+        return self.step or self.declared
 
 
 class Refusal(Exception):
@@ -100,6 +106,7 @@ class SoftwareUpdates:
         self._refusals = habits.installs_refused
         self._failed_before = False
         self._put_offs = 0
+        self.told: Callable[[int, str], None] = _nobody  # told(now, what failed: download, install or nothing)
 
     @property
     def installing(self) -> bool:
@@ -175,6 +182,29 @@ class SoftwareUpdates:
         status = {Phase.LOADING: UpdateStatus.DOWNLOADING, Phase.INSTALLING: UpdateStatus.INSTALLING}
         return self._result(release, action, status.get(update.phase, UpdateStatus.IDLE))
 
+    def declare(self, now: int, release: Release, identifier: str) -> None:
+        """A declaration manages this release from now on: load it, and let nothing else install it. Raises Refusal."""
+        update = self.current if self.current and self.current.release == release else None
+        if update is None:
+            self.current = None
+            update = self._load(now, release, None)
+        elif update.phase is Phase.PROMPT:
+            update.phase = Phase.LOADED
+        update.declared, update.step, update.action = identifier, "", InstallAction.DOWNLOAD_ONLY
+        if update.phase is Phase.LOADED:
+            self.told(now, "")
+
+    def undeclare(self, identifier: str) -> None:
+        """That declaration manages nothing any more; what is loaded stays."""
+        if self.current and self.current.declared == identifier and not self.installing:
+            self.current.declared = ""
+
+    def install_declared(self, now: int, by: str) -> None:
+        """Install what is loaded and declared. Raises Refusal for what stands against it."""
+        assert self.current is not None
+        self._may_install(now)
+        self._install(now, self.current, by)
+
     def _result(self, release: Release, action: InstallAction, status: UpdateStatus) -> dict[str, object]:
         if self._spec.behaviour.substitutes:
             action = {
@@ -237,6 +267,7 @@ class SoftwareUpdates:
             self._truth.add(now, self._spec.udid, What.DOWNLOAD_FAILED, detail=update.release.version)
             if update.step:
                 self._truth.add(now, self._spec.udid, What.INSTALL_FAILED, update.step, update.release.version)
+            self.told(now, "download")
 
     def _loaded(self, now: int, update: Update) -> None:
         if self.current is not update or update.phase is not Phase.LOADING:
@@ -248,6 +279,7 @@ class SoftwareUpdates:
             self._truth.add(now, self._spec.udid, What.NOTIFIED, detail=update.release.version)
         elif update.step:
             self._ask(now, update)
+        self.told(now, "")
 
     def _update_itself(self, now: int) -> None:
         newest = max((r for r in self.releases if self.applies(r) and r.os), key=lambda r: r.number, default=None)
@@ -319,7 +351,8 @@ class SoftwareUpdates:
         if self.current is not update or update.phase in (Phase.LOADING, Phase.INSTALLING):
             return
         update.phase = Phase.INSTALLING
-        self._truth.add(now, self._spec.udid, What.INSTALL_STARTED, update.step, by)
+        self._truth.add(now, self._spec.udid, What.INSTALL_STARTED, update.origin, by)
+        self.told(now, "")
         fails = self._installs_fail > 0
         self._installs_fail -= fails
         time = self._between(self._spec.behaviour.install_minutes, MINUTE)
@@ -336,14 +369,19 @@ class SoftwareUpdates:
         if installed:
             self.version, self.build, self.extra = release.number, release.build, release.extra
             self._scanned_at = None
-            self._truth.add(now, self._spec.udid, What.INSTALLED, update.step, f"{release.version}{release.extra}")
+            self._truth.add(now, self._spec.udid, What.INSTALLED, update.origin, f"{release.version}{release.extra}")
         else:
             update.phase, update.step = Phase.LOADED, ""
             self.current = update
             self._truth.add(now, self._spec.udid, What.INSTALL_FAILED, detail=release.version)
+            self.told(now, "install")
         self._is_up(now)
 
     def _item_installed(self, now: int, update: Update) -> None:
         self.current = None
         self._items.add(update.release.product_key)
         self._truth.add(now, self._spec.udid, What.INSTALLED, update.step, update.release.product_key)
+
+
+def _nobody(now: int, failed: str) -> None:
+    """Nobody has to be told."""

@@ -3,12 +3,13 @@
 import json
 import plistlib
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from osupdate_kit.lab.clock import DAY, HOUR, SECOND, VirtualClock
+from osupdate_kit.lab.ddm import LabDDM
 from osupdate_kit.lab.devices import SimulatedDevice
 from osupdate_kit.lab.server import LabServer, Response, WebhookFaults, basic_authorization
 from osupdate_kit.lab.specs import DeviceSpec, release
@@ -21,9 +22,10 @@ MONDAY = int(datetime(2026, 11, 23, 9, 0, tzinfo=UTC).timestamp()) * SECOND
 RELEASES = {
     Platform.IPADOS: (release(Platform.IPADOS, "18.7.2", "22H124"), release(Platform.IPADOS, "27.0", "24A330")),
     Platform.MACOS: (release(Platform.MACOS, "15.7.2", "24G325"),),
+    Platform.TVOS: (release(Platform.TVOS, "18.6", "22M84"),),
 }
 ALWAYS = {"night_share": 1.0, "weekend_share": 1.0, "not_now": 0.0, "drops": 0.0, "repeats": 0.0}
-BUILD = {Platform.IPADOS: "22G100", Platform.MACOS: "24G90"}
+BUILD = {Platform.IPADOS: "22G100", Platform.MACOS: "24G90", Platform.TVOS: "22L200"}
 
 
 def ipad(udid: str = "PAD", *, version: str = "18.6.2", seed: int = 1, **more: Any) -> DeviceSpec:
@@ -33,6 +35,10 @@ def ipad(udid: str = "PAD", *, version: str = "18.6.2", seed: int = 1, **more: A
 
 def mac(udid: str = "MAC", *, version: str = "15.6.1", seed: int = 1, **more: Any) -> DeviceSpec:
     return _spec(Platform.MACOS, udid, version, seed, "Mac14,2", more)
+
+
+def apple_tv(udid: str = "TV", *, version: str = "18.5", seed: int = 1, **more: Any) -> DeviceSpec:
+    return _spec(Platform.TVOS, udid, version, seed, "AppleTV14,1", more)
 
 
 def _spec(platform: Platform, udid: str, version: str, seed: int, product: str, more: Mapping[str, Any]) -> DeviceSpec:
@@ -52,6 +58,22 @@ def _spec(platform: Platform, udid: str, version: str, seed: int, product: str, 
     return spec.behaving(**(ALWAYS | habits))
 
 
+ITEMS = (
+    "device.operating-system.version", "softwareupdate.install-state", "softwareupdate.install-reason",
+    "softwareupdate.pending-version", "softwareupdate.failure-reason",
+)  # fmt: skip
+_WHOLE = {"softwareupdate.install-reason", "softwareupdate.pending-version", "softwareupdate.failure-reason",
+          "management.declarations", "management.client-capabilities"}  # fmt: skip
+
+
+def _flat(items: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+    for key, value in items.items():
+        if isinstance(value, dict) and above + key not in _WHOLE:
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield above + key, value
+
+
 class SmallWorld:
     """Enrolled at 9 o'clock UTC on a Monday. `reports` are the devices' plists as the webhook told them."""
 
@@ -65,8 +87,9 @@ class SmallWorld:
         self.clock, self.truth = VirtualClock(MONDAY), TruthLog()
         self.events: list[dict[str, Any]] = []
         self.server = LabServer(
-            self.clock, API_KEY, storage=storage, webhook=self._take, seed=seed, faults=faults, truth=self.truth
-        )
+            self.clock, API_KEY, storage=storage, webhook=self._take, seed=seed, faults=faults, truth=self.truth,
+            declarations=LabDDM(self.clock, API_KEY, truth=self.truth),
+        )  # fmt: skip
         devices = [SimulatedDevice(spec, RELEASES[spec.platform], self.truth) for spec in specs]
         self.world = World(self.clock, self.server, devices, self.truth)
         self.world.enrol()
@@ -107,6 +130,51 @@ class SmallWorld:
         version = RELEASES[self.device(udids[0] if udids else next(iter(self.world.devices))).spec.platform][0].version
         asked = {"ProductVersion": version, "InstallAction": action, **keys}
         return self.enqueue("ScheduleOSUpdate", *udids, push=push, Updates=[asked])
+
+    # --- declarations ---
+
+    def declarations(self, method: str, target: str, fields: Mapping[str, Any] | None = None) -> Response:
+        """A call of the KMFDDM beside the server; nobody is woken."""
+        path, _, query = target.partition("?")
+        named = dict(pair.split("=") for pair in query.split("&") if pair) | {"nonotify": "1"}
+        headers = {"Authorization": basic_authorization(API_KEY, "kmfddm")}
+        body = json.dumps(fields).encode() if fields else b""
+        return self.server.handle_declarations(method, f"/v1/{path}", named, headers, body)
+
+    def declare(self, identifier: str, kind: str, **payload: Any) -> None:
+        """Put a declaration into the set "all"."""
+        fields = {"Type": f"com.apple.{kind}", "Identifier": identifier, "Payload": payload}
+        assert self.declarations("PUT", "declarations", fields).status == 204
+        assert self.declarations("PUT", f"set-declarations/all?declaration={identifier}").status == 204
+
+    def enforce(self, version: str, target: str, *udids: str, subscribe: Sequence[str] = ITEMS) -> None:
+        """Declare an update for these devices, with subscriptions, and tell them."""
+        self.declare("update", "configuration.softwareupdate.enforcement.specific",
+                     TargetOSVersion=version, TargetLocalDateTime=target)  # fmt: skip
+        names = [{"Name": name} for name in subscribe]
+        self.declare("status", "configuration.management.status-subscriptions", StatusItems=names)
+        self.declare("active", "activation.simple", StandardConfigurations=["update", "status"])
+        self.assign(*udids)
+
+    def assign(self, *udids: str, method: str = "PUT") -> None:
+        """Give the set "all" to these devices, or take it, and tell them."""
+        for udid in udids:
+            assert self.declarations(method, f"enrollment-sets/{udid}?set=all").status == 204
+        self.enqueue("DeclarativeManagement", *udids)
+
+    def told(self, udid: str) -> list[dict[str, Any]]:
+        """The status reports of a device, the oldest first, as the server keeps them."""
+        found: list[dict[str, Any]] = []
+        while (answer := self.declarations("GET", f"status-report/{udid}?index={len(found)}")).status == 200:
+            found.append(json.loads(answer.body))
+        return found[::-1]
+
+    def state(self, udid: str) -> dict[str, Any]:
+        """What a device has said in all, the newest of each item, by its name with dots."""
+        state: dict[str, Any] = {}
+        for report in self.told(udid):
+            state |= dict(_flat(report["StatusItems"], ""))
+        return state
 
     def push(self, *udids: str) -> None:
         assert self.call(f"/v1/push/{','.join(udids or self.world.devices)}").status == 200
