@@ -6,6 +6,7 @@ fleet keeps a truth log of its own, so that what the kit says can be held agains
 
 import csv
 import secrets
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from osupdate_kit.servers.transport import in_process_session
 from osupdate_kit.service.clock import open_clock
 from osupdate_kit.service.receiver import LedgerInbox, Receiver, WebhookSource, serve_receiver, webhook_sources
 from osupdate_kit.service.service import Service, Turns
+from osupdate_kit.service.tally import Tally
 from osupdate_kit.settings import Settings
 from osupdate_kit.stores.ledger import Ledger
 
@@ -131,12 +133,22 @@ def live_lab(folder: Path, makeup: Makeup, devices: int, *, seed: int = 1, speed
         lock = kit.ledger.try_service_lock()
         assert lock is not None, store_url
         try:
-            with serve_receiver(receiver, port=0) as running, Service(kit.turns()):
+            with (
+                serve_receiver(receiver, port=settings.receiver.port) as running,
+                Service(kit.turns(), {"tally": Tally(kit.ledger, receiver, running.url).turn}),
+            ):
                 server.webhook = http_webhook(f"{running.url}/webhook/{SERVER}")
                 yield settings_file
         finally:
             lock.close()
             kit.close()
+
+
+def _free_port() -> int:
+    """One that nobody listens on: it stands in the settings, for everybody who asks whether the receiver answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _new_key(path: Path) -> str:
@@ -151,6 +163,7 @@ def _write_settings(folder: Path, store_url: str, url: str, speed: float) -> Pat
         "# Written anew at each start of the lab.",
         f'store_url = "{store_url}"',
         f'[servers.{SERVER}]\nkind = "nanomdm"\nurl = "{url}"\nkey_file = "api.key"\nwebhook_key_file = "webhook.key"',
+        f"[receiver]\nport = {_free_port()}",
         '[feeds]\nfolder = "feeds"  # empty: the sample that is shipped',
         f"[clock]\nstart = {datetime.fromtimestamp(BEGINS_AT // SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}\nspeed = {speed}",
     )

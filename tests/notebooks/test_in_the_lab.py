@@ -43,7 +43,7 @@ def before(settings: Path, kit: Kit) -> dict[str, str]:
         with pytest.raises(CellExecutionError) as caught:
             run(name, settings, settings.parent / "notebooks")
         errors[name] = str(caught.value)
-    for name in ("01_fleet", "02_plan_and_issue"):
+    for name in ("01_fleet", "02_plan_and_issue", "06_real_server"):
         run(name, settings, settings.parent / "notebooks")
     assert kit.rollouts() == []
     return errors
@@ -78,15 +78,36 @@ def test_the_quickstart_begins_no_second_rollout(quickstart: nbformat.NotebookNo
     assert len(kit.rollouts()) == 1
 
 
-@pytest.mark.parametrize("name", ["01_fleet", "02_plan_and_issue", "03_monitor", "04_deferrals_and_failures"])
+WIDGETS = {
+    "01_fleet": 1,
+    "02_plan_and_issue": 3,
+    "03_monitor": 1,
+    "04_deferrals_and_failures": 0,
+    "06_real_server": 2,
+}
+
+
+@pytest.mark.parametrize("name", WIDGETS)
 def test_it_runs_and_begins_nothing(name: str, quickstart: nbformat.NotebookNode, settings: Path, kit: Kit) -> None:
     acts = _acts(kit)
     notebook = run(name, settings, settings.parent / "notebooks")
     assert stream(notebook, "stderr") == ""
     assert len(kit.rollouts()) == 1
     assert _acts(kit) == acts
-    widgets = {"01_fleet": 1, "02_plan_and_issue": 3, "03_monitor": 1, "04_deferrals_and_failures": 0}
-    assert len(shown(notebook, WIDGET)) == widgets[name]
+    assert len(shown(notebook, WIDGET)) == WIDGETS[name]
+
+
+def test_the_first_day_is_told_from_the_doctor_to_the_confirmation(
+    settings: Path, quickstart: nbformat.NotebookNode
+) -> None:
+    outputs = shown(run("06_real_server", settings, settings.parent / "notebooks"))
+    (doctor,) = (html for html in outputs if "signature" in html)
+    assert doctor.count(">ok<") > 10
+    assert "failed" not in doctor
+    told = "".join(outputs)
+    assert "250 devices</b>: 0 new, 250 known" in told
+    assert "version told" in told
+    assert "First canary" in told
 
 
 def test_the_fleet_takes_a_list_and_keeps_a_selection(settings: Path, quickstart: nbformat.NotebookNode) -> None:

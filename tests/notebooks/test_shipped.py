@@ -25,7 +25,7 @@ def code(name: str) -> list[str]:
 
 def test_all_are_there_with_their_twins() -> None:
     scripts = sorted(path.stem for path in NOTEBOOKS.glob("*.py"))
-    stories = ["quickstart", "fleet", "plan_and_issue", "monitor", "deferrals_and_failures", "report"]
+    stories = ["quickstart", "fleet", "plan_and_issue", "monitor", "deferrals_and_failures", "report", "real_server"]
     assert NAMES == scripts == [f"{number:02}_{story}" for number, story in enumerate(stories)]
 
 
