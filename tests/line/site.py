@@ -10,33 +10,37 @@ import subprocess
 import sys
 import zlib
 from base64 import b64decode
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from threading import Event, Lock
+from types import MappingProxyType
 from typing import Any, Literal
 
 from sqlalchemy import MetaData, select
 
 from osupdate_kit.lab.devices import SimulatedDevice
-from osupdate_kit.lab.fleet import makeup
+from osupdate_kit.lab.fleet import releases
 from osupdate_kit.lab.http import Call, Loopback
 from osupdate_kit.lab.real import HTTPClient, PushProxy, RealWorld
 from osupdate_kit.lab.server import Response
-from osupdate_kit.lab.specs import DeviceSpec
+from osupdate_kit.lab.specs import DeviceSpec, Release
 from osupdate_kit.lab.truth import TruthLog, What
+from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.rehearsal import write_list
 from osupdate_kit.service.clock import KitClock, open_clock
 from osupdate_kit.settings import Settings
 from osupdate_kit.stores.connect import make_engine, store_url
 from osupdate_kit.stores.ledger import Ledger
-from tests.real import Cluster, RealServer, free_port, nanohub, nanomdm
+from tests.real import Cluster, RealServer, free_port, kmfddm, nanohub, nanomdm
 
 SERVER = "site"
 API_KEY = "api-key-that-must-stay-secret"
 WEBHOOK_KEY = "webhook-key-that-must-stay-secret"
+DECLARATIONS_KEY = "declarations-key-that-must-stay-secret"
+Kind = Literal["nanomdm", "nanohub", "kmfddm"]
 PAUSE = Event()  # never set: waiting on it gives way to the others
 
 
@@ -170,7 +174,7 @@ class Site:
 
     def secrets_found(self) -> list[str]:
         """Where a planted secret stands: in the store (decompressed), in logs, in what the command printed."""
-        secrets = [API_KEY.encode(), WEBHOOK_KEY.encode()]
+        secrets = [API_KEY.encode(), WEBHOOK_KEY.encode(), DECLARATIONS_KEY.encode()]
         secrets += [secret for device in self.devices.devices.values() for secret in device.secrets()]
         found = [f"output: {s!r}" for s in secrets for text in [*self.output, self.logs()] if s in text.encode()]
         for where, body in self._everything_stored():
@@ -205,13 +209,24 @@ def secrets_arrive(event: dict[str, Any]) -> bool:
     return b"unlock-of-" in b64decode(part.get("raw_payload", ""))
 
 
+@contextmanager
 def _server(
-    kind: str, storage: Literal["inmem", "pgsql"], cluster: Cluster | None, webhook_url: str
-) -> AbstractContextManager[RealServer]:
+    kind: Kind, storage: Literal["inmem", "pgsql"], cluster: Cluster | None, webhook_url: str
+) -> Iterator[tuple[RealServer, str]]:
+    """The MDM server, and where a server of declarations stands beside it."""
     if kind == "nanohub":
-        return nanohub(api_key=API_KEY, webhook_url=webhook_url)
+        with nanohub(api_key=API_KEY, webhook_url=webhook_url) as server:
+            yield server, ""
+        return
+    if kind == "kmfddm":
+        with kmfddm(
+            api_key=API_KEY, webhook_url=webhook_url, webhook_key=WEBHOOK_KEY, declarations_key=DECLARATIONS_KEY
+        ) as declaring:
+            yield declaring.nanomdm, declaring.url
+        return
     dsn = cluster.nanomdm_database() if storage == "pgsql" and cluster else "unused"
-    return nanomdm(storage, dsn=dsn, api_key=API_KEY, webhook_url=webhook_url, webhook_key=WEBHOOK_KEY)
+    with nanomdm(storage, dsn=dsn, api_key=API_KEY, webhook_url=webhook_url, webhook_key=WEBHOOK_KEY) as server:
+        yield server, ""
 
 
 @contextmanager
@@ -223,34 +238,43 @@ def site(
     start: str,
     storage: Literal["inmem", "pgsql"] = "inmem",
     cluster: Cluster | None = None,
-    kind: Literal["nanomdm", "nanohub"] = "nanomdm",
+    kind: Kind = "nanomdm",
+    newer: Mapping[Platform, Sequence[Release]] = MappingProxyType({}),
     loses: float = 0.0,
     doubles: float = 0.0,
 ) -> Iterator[Site]:
     """A site whose devices are enrolled before the kit first starts. start: ISO 8601, of the site's clock.
 
+    newer: releases that are out beside those of the shipped data.
+
     pgsql: server and store are on PostgreSQL, each in a database of the cluster; else both are not.
     """
     port = free_port()
     recorder = Recorder(port, loses=loses, doubles=doubles)
-    with recorder.loopback, _server(kind, storage, cluster, f"{recorder.loopback.url}/webhook/{SERVER}") as server:
+    webhook_url = f"{recorder.loopback.url}/webhook/{SERVER}"
+    with recorder.loopback, _server(kind, storage, cluster, webhook_url) as (server, declarations_url):
         truth = TruthLog()
         url = cluster.url() if storage == "pgsql" and cluster else f"sqlite:///{folder / 'store.db'}"
         settings = Settings.model_validate({"store_url": url, "clock": {"start": start, "speed": speed}})
         ledger = Ledger.open(url, migrate=True)
         clock = open_clock(ledger, start_at=settings.clock_start_at, speed=speed)
-        devices = [SimulatedDevice(spec, makeup("school").releases.get(spec.platform) or
-                                   makeup("company").releases[spec.platform], truth) for spec in specs]  # fmt: skip
+        devices = [
+            SimulatedDevice(spec, (*releases(spec.platform), *newer.get(spec.platform, ())), truth) for spec in specs
+        ]
         world = RealWorld(server.url, devices, clock, server.identities, truth)
         world.enrol()
         with PushProxy(server.url, world.push, clock, truth) as proxy, world:
-            for name, key in (("api.key", API_KEY), ("webhook.key", WEBHOOK_KEY)):
+            keys = {"api.key": API_KEY, "webhook.key": WEBHOOK_KEY, "declarations.key": DECLARATIONS_KEY}
+            for name, key in keys.items():
                 (folder / name).touch(mode=0o600)
                 (folder / name).write_text(key)
             lines = [
                 f'store_url = "{url}"',
-                f'[servers.{SERVER}]\nkind = "{kind}"\nurl = "{proxy.url}"\nkey_file = "api.key"',
-                'webhook_key_file = "webhook.key"' if kind == "nanomdm" else "",
+                f'[servers.{SERVER}]\nkind = "{"nanohub" if kind == "nanohub" else "nanomdm"}"',
+                f'url = "{proxy.url}"\nkey_file = "api.key"',
+                'webhook_key_file = "webhook.key"' if kind != "nanohub" else "",
+                f'declarations = "kmfddm"\ndeclarations_url = "{declarations_url}"' if declarations_url else "",
+                'declarations_key_file = "declarations.key"' if declarations_url else "",
                 f"[receiver]\nport = {port}",
                 f"[clock]\nstart = {start}\nspeed = {speed}",
             ]
