@@ -133,10 +133,15 @@ def kmfddm(
 
 @contextmanager
 def nanohub(
-    *, webhook_url: str = "", api_key: str = "lab-key", mode: IdentityMode = IdentityMode.RFC9440
+    *,
+    webhook_url: str = "",
+    api_key: str = "lab-key",
+    mode: IdentityMode = IdentityMode.RFC9440,
+    shards: bool = False,
 ) -> Iterator[RealServer]:
-    """NanoHUB 0.2.0 on loopback, in memory."""
+    """NanoHUB 0.2.0 on loopback, in memory. shards: it declares to each device which hundredth it is of."""
     words = [str(_go_binary("nanohub", "NanoHUB 0.2.0")), "-api-key", api_key, "-storage", "inmem"]
+    words += ["-dmshard"] if shards else []
     with _running(words, api_key, webhook_url, mode) as server:
         yield server
 

@@ -63,6 +63,9 @@ class Loopback:
         self.stop()
 
 
+_FRAMING = {"content-length", "transfer-encoding", "connection"}  # of one connection, not of what it carries
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
@@ -106,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         head = [f"HTTP/1.1 {response.status} {self.responses.get(response.status, ('',))[0]}\r\n"]
-        head += [f"{name}: {value}\r\n" for name, value in response.headers.items() if name != "Content-Length"]
+        head += [f"{name}: {value}\r\n" for name, value in response.headers.items() if name.lower() not in _FRAMING]
         head.append(f"Content-Length: {len(response.body)}\r\n\r\n")
         try:
             self.wfile.write("".join(head).encode("latin-1") + response.body)

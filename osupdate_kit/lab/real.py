@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from osupdate_kit.lab.clock import PacedClock
+from osupdate_kit.lab.ddm import KMFDDM, NANOHUB_DDM
 from osupdate_kit.lab.devices import Exchange, SimulatedDevice
 from osupdate_kit.lab.http import Call, Loopback
 from osupdate_kit.lab.plists import read_command
@@ -205,6 +206,7 @@ class RealWorld:
 
 _HOP = {"host", "connection", "content-length"}
 _API = re.compile(rf"({re.escape(NANOMDM.root)}|{re.escape(NANOHUB.root)})(enqueue|push)/(.*)", re.DOTALL)
+_SETS = re.compile(rf"({re.escape(KMFDDM.root)}|{re.escape(NANOHUB_DDM.root)})enrollment-sets/([^/]*)")
 
 
 class Failure(Enum):
@@ -217,7 +219,7 @@ class Failure(Enum):
 class PushProxy:
     """Before the API of a real server without push certificate; logs what was queued, wakes whom it would have pushed.
 
-    The server may be a NanoMDM or a NanoHUB: calls of both are known by their paths.
+    The server may be a NanoMDM, a NanoHUB or a KMFDDM: calls of all are known by their paths.
     push: wakes a device by id, and says whether the server has push data of it.
     """
 
@@ -255,7 +257,8 @@ class PushProxy:
 
     def _answer(self, call: Call) -> Response | None:
         with self._lock:
-            failure = self._failures.popleft() if self._failures and _API.fullmatch(call.path) else None
+            meant = _API.fullmatch(call.path) or _SETS.fullmatch(call.path)
+            failure = self._failures.popleft() if self._failures and meant else None
         if failure is Failure.BEFORE:
             return None
         try:
@@ -274,7 +277,11 @@ class PushProxy:
             asked = self._client.call("PUT", f"{root}enqueue/{ids_text}?nopush=1", headers)
             return asked if asked.status in (401, 404) else self._pushed(ids, {}, asked)
         if verb != "enqueue" or not ids or not call.body:
-            return self._client.call(call.method, call.target, headers, call.body)
+            response = self._client.call(call.method, call.target, headers, call.body)
+            if response.status == 204 and (device := _SETS.fullmatch(call.path)):
+                what = What.ASSIGNED if call.method == "PUT" else What.UNASSIGNED
+                self._truth.add(self._clock.now(), unquote(device[2]), what, detail=call.query.get("set", ""))
+            return response
         query = urlencode(dict(call.query) | {"nopush": "1"})
         answer = self._client.call(call.method, f"{call.path}?{query}", headers, call.body)
         self._log(ids, call.body, answer)

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.contract.declaring import DECLARING, REAL, Declaring, declaring_server
 from tests.contract.subjects import FORGETFUL, SUBJECTS, Subject, opened
 
 
@@ -19,3 +20,17 @@ def forgetful(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """A server that deletes what was answered (storage option delete=1)."""
     with ExitStack() as stack:
         yield opened(request.param, stack, delete=True)
+
+
+@pytest.fixture(scope="module", params=DECLARING)
+def declaring(request: pytest.FixtureRequest) -> Iterator[Declaring]:
+    """A server that takes declarations."""
+    with ExitStack() as stack:
+        yield declaring_server(request.param, stack)
+
+
+@pytest.fixture(scope="module", params=REAL)
+def real_declaring(request: pytest.FixtureRequest) -> Iterator[Declaring]:
+    """The real ones only."""
+    with ExitStack() as stack:
+        yield declaring_server(request.param, stack)

@@ -7,7 +7,7 @@ import json
 import plistlib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 
 from osupdate_kit.lab.clock import DAY, SECOND, VirtualClock
+from osupdate_kit.lab.ddm import LabDDM
 from osupdate_kit.lab.devices import TOPIC
 from osupdate_kit.lab.http import Call, Loopback
 from osupdate_kit.lab.plists import write_plist
@@ -31,6 +32,7 @@ from osupdate_kit.lab.server import (
     Response,
     basic_authorization,
 )
+from osupdate_kit.lab.truth import TruthLog
 from osupdate_kit.servers.nanohub import NanoHUB
 from osupdate_kit.servers.nanomdm import NanoMDM
 from osupdate_kit.servers.queue_api import QueueServer
@@ -98,7 +100,7 @@ class Subject(ABC):
         return {"Authorization": basic_authorization(api_key, self.kind.api.user)}
 
 
-class _Sink:
+class Sink:
     def __init__(self) -> None:
         self._calls: list[tuple[bytes, Mapping[str, str]]] = []
         self._came = threading.Condition()
@@ -120,11 +122,19 @@ class _Sink:
 
 
 class LabSubject(Subject):
-    def __init__(self, kind: Kind, storage: str, *, delete: bool = False) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        storage: str,
+        *,
+        delete: bool = False,
+        declarations: Callable[[VirtualClock, TruthLog], LabDDM] | None = None,
+    ) -> None:
         super().__init__(kind, storage)
-        self._sink = _Sink()
+        self._sink = Sink()
         self._clock = VirtualClock(1_795_000_000 * SECOND)
-        self._server = LabServer(
+        truth = TruthLog()
+        self.server = LabServer(
             self._clock,
             API_KEY,
             api=kind.api,
@@ -133,44 +143,46 @@ class LabSubject(Subject):
             webhook=self._sink.take,
             webhook_key=kind.webhook_key,
             push_certificate=False,
+            truth=truth,
+            declarations=declarations(self._clock, truth) if declarations else None,
         )
 
     def call(self, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:
         path, _, query = target.partition("?")
         named = dict(pair.split("=") for pair in query.split("&") if pair)
-        return self._server.handle(method, path, named, self.authorization() if headers is None else headers, body)
+        return self.server.handle(method, path, named, self.authorization() if headers is None else headers, body)
 
     def mdm(self, kind: str, body: bytes, identity: str) -> Response:
         headers = {"Content-Type": CHECKIN_TYPE if kind == "checkin" else COMMAND_TYPE, IDENTITY_HEADER: identity}
-        return self._server.handle("PUT", "/mdm", {}, headers, body)
+        return self.server.handle("PUT", "/mdm", {}, headers, body)
 
     def events(self, udid: str, count: int) -> list[Told]:
         self._clock.advance_to(self._clock.now() + DAY)
-        self._server.deliver(self._clock.now())
+        self.server.deliver(self._clock.now())
         return self._sink.events(udid, count)
 
     def adapter(self, made: type[QueueServer] | None = None, *, api_key: str = API_KEY, path: str = "") -> QueueServer:
-        session = in_process_session(self._server.handle)
+        session = in_process_session(self.server.handle)
         return (made or self.kind.adapter)("school", f"http://lab{path}", api_key, session=session)
 
 
 class RealSubject(Subject):
-    def __init__(self, kind: Kind, storage: str, server: RealServer, sink: _Sink) -> None:
+    def __init__(self, kind: Kind, storage: str, server: RealServer, sink: Sink) -> None:
         super().__init__(kind, storage)
-        self._server, self._sink, self._client = server, sink, HTTPClient(server.url)
+        self.server, self._sink, self._client = server, sink, HTTPClient(server.url)
 
     def call(self, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:
         return self._client.call(method, target, self.authorization() if headers is None else headers, body)
 
     def mdm(self, kind: str, body: bytes, identity: str) -> Response:
         headers = {"Content-Type": CHECKIN_TYPE if kind == "checkin" else COMMAND_TYPE}
-        return self._client.call("PUT", "/mdm", headers | self._server.identities.headers(identity, body), body)
+        return self._client.call("PUT", "/mdm", headers | self.server.identities.headers(identity, body), body)
 
     def events(self, udid: str, count: int) -> list[Told]:
         return self._sink.events(udid, count)
 
     def adapter(self, made: type[QueueServer] | None = None, *, api_key: str = API_KEY, path: str = "") -> QueueServer:
-        return (made or self.kind.adapter)("school", self._server.url + path, api_key)
+        return (made or self.kind.adapter)("school", self.server.url + path, api_key)
 
 
 def opened(name: str, stack: ExitStack, *, delete: bool = False) -> Subject:
@@ -179,7 +191,7 @@ def opened(name: str, stack: ExitStack, *, delete: bool = False) -> Subject:
     kind = KINDS[kind_name]
     if where == "lab":
         return LabSubject(kind, storage, delete=delete)
-    sink = _Sink()
+    sink = Sink()
 
     def answer(call: Call) -> Response:
         return Response(status=sink.take(call.body, call.headers), headers={}, body=b"")
