@@ -35,7 +35,7 @@ def test_1_a_dot_in_a_set_name_takes_the_devices_of_another_set_down(real_declar
     assert "b.t1" in real_declaring.names("set-declarations/t1set")
     assert device.asks("declaration-items").status == device.asks("tokens").status == 500
     kit = real_declaring.adapter()
-    assert "key not found" in kit.given(device.udid).trouble
+    assert kit.given(device.udid).trouble
     assert real_declaring.call("DELETE", "set-declarations/t1set.b?declaration=t1").status == 204
     assert kit.given(device.udid).names == {"t1"}
     refused = kit.fill("t1set.b", ["t1"])
@@ -227,12 +227,15 @@ def test_overlapping_notify_loses_the_next_command_and_a_command_of_ours_does_no
     assert (following in handed) is not twice
 
 
-def test_a_notifying_call_answers_500_although_the_change_is_made(real_declaring: Declaring) -> None:
+def test_a_notifying_call_makes_its_change_and_queues_a_command_whatever_it_answers(real_declaring: Declaring) -> None:
     device, kit = DeclaredDevice(real_declaring.subject), real_declaring.adapter()
     update, _ = put_into(real_declaring, kit, "notifies")
     answer = real_declaring.bare("PUT", f"enrollment-sets/{device.udid}?set=notifies", b"")
-    assert answer.status == 500
-    assert "push" in json.loads(answer.body)["error"]
+    if real_declaring.dialect is NANOHUB:
+        assert answer.status == 500
+        assert "push" in json.loads(answer.body)["error"]
+    else:
+        assert answer.status == 204
     assert update in kit.given(device.udid).names
     assert device.says("Idle") not in ("", "500")
 
