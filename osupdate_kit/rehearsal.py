@@ -16,14 +16,16 @@ from typing import Literal
 
 from osupdate_kit.kit import Kit
 from osupdate_kit.lab.clock import DAY, MINUTE, SECOND, RunningClock, VirtualClock
+from osupdate_kit.lab.ddm import LabDDM
 from osupdate_kit.lab.fleet import Makeup, make_devices, make_fleet
-from osupdate_kit.lab.http import LabHost, http_webhook
+from osupdate_kit.lab.http import LabHost, http_webhook, serve_declarations
 from osupdate_kit.lab.server import LabServer, WebhookFaults
 from osupdate_kit.lab.specs import DeviceSpec
 from osupdate_kit.lab.truth import TruthLog, What
 from osupdate_kit.lab.world import World
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.policy import Cadences
+from osupdate_kit.servers.ddm import KMFDDM, Declarations
 from osupdate_kit.servers.nanomdm import NanoMDM
 from osupdate_kit.servers.transport import in_process_session
 from osupdate_kit.service.clock import open_clock
@@ -62,18 +64,44 @@ class Rehearsal:
         cadences: Cadences | None = None,
         who: str = "",
         begins_at: int = BEGINS_AT,
+        declares: bool = False,
     ) -> "Rehearsal":
-        """The fleet enrols before the kit first listens, as a fleet that was there long ago."""
+        """The fleet enrols before the kit first listens, as a fleet that was there long ago.
+
+        declares: a server of declarations stands beside the MDM server.
+        """
         clock, truth = VirtualClock(begins_at), TruthLog()
         server = LabServer(
-            clock, _KEY, storage=storage, webhook=_nobody, webhook_key=_KEY, seed=seed, faults=faults, truth=truth
+            clock,
+            _KEY,
+            storage=storage,
+            webhook=_nobody,
+            webhook_key=_KEY,
+            seed=seed,
+            faults=faults,
+            truth=truth,
+            declarations=LabDDM(clock, _KEY, truth=truth, seed=seed) if declares else None,
         )
         world = World(clock, server, make_devices(makeup, specs, truth), truth)
         world.enrol()
         world.run_until(begins_at + MINUTE)
         ledger = Ledger.open(store_url, migrate=True)
         adapter = NanoMDM(SERVER, "http://lab.invalid", _KEY, session=in_process_session(server.handle))
-        kit = Kit(ledger, {SERVER: adapter}, clock, cadences or Cadences(), who=who)
+        beside = Declarations(
+            SERVER,
+            KMFDDM,
+            "http://declarations.invalid",
+            _KEY,
+            session=lambda: in_process_session(server.handle_declarations),
+        )
+        kit = Kit(
+            ledger,
+            {SERVER: adapter},
+            clock,
+            cadences or Cadences(),
+            who=who,
+            declarations={SERVER: beside} if declares else {},
+        )
         receiver = Receiver(LedgerInbox(ledger), [WebhookSource(name=SERVER, key=_KEY.encode())], clock)
         server.webhook = lambda body, headers: receiver.accept(SERVER, headers, body)
         return cls(kit, world, kit.turns(), clock, truth)
@@ -120,12 +148,19 @@ def live_lab(folder: Path, makeup: Makeup, devices: int, *, seed: int = 1, speed
     clock = RunningClock(start_at=anchor.start_at, speed=anchor.speed, real_at=anchor.real_at)
     truth = TruthLog()
     server = LabServer(
-        clock, keys["api"], storage="pgsql", webhook=_nobody, webhook_key=keys["webhook"], seed=seed, truth=truth
+        clock,
+        keys["api"],
+        storage="pgsql",
+        webhook=_nobody,
+        webhook_key=keys["webhook"],
+        seed=seed,
+        truth=truth,
+        declarations=LabDDM(clock, keys["api"], truth=truth, seed=seed),
     )
     world = World(clock, server, make_devices(makeup, specs, truth), truth)
     world.enrol()
-    with LabHost(world, clock) as host:
-        settings_file = _write_settings(folder, store_url, host.url, speed)
+    with LabHost(world, clock) as host, serve_declarations(server) as declarations:
+        settings_file = _write_settings(folder, store_url, host.url, declarations.url, speed)
         settings = Settings.load(settings_file)
         kit = Kit.open(settings)
         receiver = Receiver(LedgerInbox(kit.ledger), webhook_sources(settings), kit.clock)
@@ -158,11 +193,12 @@ def _new_key(path: Path) -> str:
     return key
 
 
-def _write_settings(folder: Path, store_url: str, url: str, speed: float) -> Path:
+def _write_settings(folder: Path, store_url: str, url: str, declarations_url: str, speed: float) -> Path:
     lines = (
         "# Written anew at each start of the lab.",
         f'store_url = "{store_url}"',
         f'[servers.{SERVER}]\nkind = "nanomdm"\nurl = "{url}"\nkey_file = "api.key"\nwebhook_key_file = "webhook.key"',
+        f'declarations = "kmfddm"\ndeclarations_url = "{declarations_url}"\ndeclarations_key_file = "api.key"',
         f"[receiver]\nport = {_free_port()}",
         '[feeds]\nfolder = "feeds"  # empty: the sample that is shipped',
         f"[clock]\nstart = {datetime.fromtimestamp(BEGINS_AT // SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}\nspeed = {speed}",

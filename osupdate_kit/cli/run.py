@@ -24,6 +24,7 @@ from osupdate_kit.lab.fleet import make_fleet, makeup, shipped
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rehearsal import SERVER, Rehearsal, false_done, live_lab, write_list
+from osupdate_kit.rollout.enforcement import Declaring
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY
 from osupdate_kit.rollout.targets import Target
@@ -64,7 +65,7 @@ def demo(
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
     with Progress(*columns, console=remarks) as progress:
         task = progress.add_task(f"{devices:,} devices are asked what they are", total=1 + days)
-        rehearsal = Rehearsal.of(parts, specs, f"sqlite:///{folder / 'store.db'}", seed=seed, who="demo")
+        rehearsal = Rehearsal.of(parts, specs, f"sqlite:///{folder / 'store.db'}", seed=seed, who="demo", declares=True)
         kit = rehearsal.kit
         kit.sync(str(write_list(specs, folder / "fleet.csv")), SERVER)
         rehearsal.run(1, progress=lambda share: progress.update(task, completed=share))
@@ -78,6 +79,7 @@ def demo(
                     created_at=kit.clock.now(),
                     target=Target(version=OSVersion.parse(version)),
                     allow_major=True,
+                    declaring=Declaring(servers=tuple(kit.declarations), weekends=True),
                     deadline_at=kit.clock.now() + 14 * DAY,
                 )
                 started.append((version, kit.start(kit.draft(chosen, plan)).id))

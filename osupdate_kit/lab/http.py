@@ -183,5 +183,12 @@ def serve(server: LabServer, *, port: int = 0) -> Loopback:
     return Loopback(lambda call: _by_address(server, call), port=port)
 
 
+def serve_declarations(server: LabServer, *, port: int = 0) -> Loopback:
+    """The server of declarations beside it, at an address of its own."""
+    return Loopback(
+        lambda call: server.handle_declarations(call.method, call.path, call.query, call.headers, call.body), port=port
+    )
+
+
 def _by_address(server: LabServer, call: Call) -> Response:
     return server.handle(call.method, call.path, call.query, call.headers, call.body)

@@ -79,7 +79,7 @@ def play(folder: Path, kind: Kind, *, devices: int, speed: float, days: float, k
         here.json("devices", "sync", "--from", "fleet.csv")
         here.wait(lambda: here.known() >= 0.9 * devices, seconds=120, what="most devices known")
         (folder / "waves.yaml").write_text(WAVES)
-        words = ["--target", str(TARGET), "--allow-major", "--waves", "waves.yaml", "--deadline", f"{days:g}d"]
+        words = ["--target", str(TARGET), "--allow-major", "--waves", "waves.yaml", "--deadline", f"{days * 24:.0f}h"]
         here.run("plan", "create", *words, "--enforce-days", "1", "--enforce-weekends", "-o", "plan.yaml")
         number = here.json("rollout", "start", "plan.yaml", "--yes")["rollout"]
         ends = here.clock.now() + int(days * DAY) + 6 * HOUR
