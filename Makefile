@@ -34,9 +34,9 @@ lint: $(VENV)/ready
 	$(BIN)/lint-imports
 
 # `python -m tests.simulation SEED` tells the story of one seed, step by step.
-SEEDS ?= 1000
+SEEDS ?= 2000
 FROM ?= 0
-JOBS ?= 1
+JOBS ?= 2
 simulate: $(VENV)/ready
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)
 

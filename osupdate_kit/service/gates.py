@@ -134,8 +134,12 @@ class Gatekeeper:
             news = self._read(tx, mine, now)
             due = [r for r in mine if self._standing[r.id].due(now) or tx.is_asked(r.id)]
         for rollout in due:
-            with self._ledger.write() as tx:
-                self._look(tx, rollout, self._standing[rollout.id], now)
+            try:
+                with self._ledger.write() as tx:
+                    self._look(tx, rollout, self._standing[rollout.id], now)
+            except BaseException:
+                del self._standing[rollout.id]  # it counts what was not kept: added up anew in the next turn
+                raise
         return len(news)
 
     def _concerns(self, tx: Transaction, rollout: StoredRollout) -> bool:

@@ -1,68 +1,126 @@
-"""`python -m tests.simulation SEED…` replays; `--seeds N [--from M]` runs many and sums up."""
+"""`python -m tests.simulation SEED…` replays; `--seeds N [--from M]` runs many and sums up; `--shrink SEED` shortens.
+
+A seed is a number, or the JSON that `--shrink` prints.
+"""
 
 import argparse
+import json
 import logging
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.simulation.run import Outcome, simulate
-from tests.simulation.scenario import scenario
+from tests.simulation.scenario import Cut, scenario
+from tests.simulation.shrink import shrink
+
+ON_DISK = 25  # of so many seeds, one lives on disk
 
 
 def outcome_of(seed: int) -> Outcome:
-    return simulate(scenario(seed))
+    """Run one, in memory or on disk, as its number says."""
+    if seed % ON_DISK:
+        return simulate(scenario(seed))
+    with TemporaryDirectory() as folder:
+        outcome = simulate(scenario(seed), url=f"sqlite:///{folder}/store.db")
+        outcome.injected["(a store on disk)"] += 1
+        return outcome
 
 
-def replay(seed: int) -> bool:
-    """Tell the story of a seed, step by step; True if every promise was kept."""
-    print(scenario(seed))
-    outcome = simulate(scenario(seed), tell=print)
-    print(f"seed {seed}: {outcome.broken or 'all promises kept'}; shown {dict(outcome.states)}")
-    return not outcome.broken
+@dataclass(slots=True)
+class Sum:
+    """What many seeds came to; kept as JSON, so that a long run can be taken up again and written down."""
+
+    seeds: int = 0
+    seconds: float = 0.0
+    injected: Counter[str] = field(default_factory=Counter)
+    reached: Counter[str] = field(default_factory=Counter)  # "state · evidence"
+    states: Counter[str] = field(default_factory=Counter)
+    failed: dict[int, str] = field(default_factory=dict)
+
+    def take(self, outcome: Outcome) -> None:
+        self.seeds += 1
+        self.injected += outcome.injected
+        self.reached += Counter({" · ".join(pair): number for pair, number in outcome.reached.items()})
+        self.states += outcome.states
+        if outcome.broken:
+            self.failed[outcome.seed] = outcome.broken
+
+    def lines(self) -> Iterator[str]:
+        yield f"{self.seeds:,} seeds, {self.seconds:,.0f} s of all processes; {len(self.failed)} broke a promise"
+        yield ""
+        yield f"{sum(self.injected.values()):,} faults and mishaps injected:"
+        for kind, number in self.injected.most_common():
+            yield f"  {number:10,}  {kind}"
+        yield ""
+        yield f"Shown at the end: {', '.join(f'{state} {number:,}' for state, number in self.states.most_common())}"
+        yield ""
+        yield f"{len(self.reached)} pairs of state and evidence were met:"
+        pairs = [(*pair.split(" · "), number) for pair, number in self.reached.items()]
+        for state in sorted({pair[0] for pair in pairs}):
+            met = sorted(((evidence, n) for s, evidence, n in pairs if s == state), key=lambda pair: -pair[1])
+            yield f"  {state}: {', '.join(f'{evidence} {n:,}' for evidence, n in met)}"
+        for seed, words in self.failed.items():
+            yield f"seed {seed}: {words}"
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps({name: getattr(self, name) for name in self.__slots__}, indent=1) + "\n")
 
 
-def many(first: int, count: int, jobs: int) -> bool:
+def many(first: int, count: int, jobs: int, *, stop: bool = False, keep: Path | None = None) -> bool:
     """Run seeds, print what was injected and reached, and which failed; True if none did."""
-    begun = time.perf_counter()
-    injected: Counter[str] = Counter()
-    reached: Counter[tuple[str, str]] = Counter()
-    states: Counter[str] = Counter()
-    failed: list[Outcome] = []
-    seeds = range(first, first + count)
+    total, begun = Sum(), time.perf_counter()
     with ProcessPoolExecutor(jobs) as pool:
-        for outcome in pool.map(outcome_of, seeds, chunksize=5):
-            injected += outcome.injected
-            reached += outcome.reached
-            states += outcome.states
+        work = pool.map(outcome_of, range(first, first + count), chunksize=1 if stop else 5)
+        for outcome in work:
+            total.take(outcome)
+            total.seconds = (time.perf_counter() - begun) * jobs
             if outcome.broken:
-                failed.append(outcome)
                 print(f"seed {outcome.seed}: {outcome.broken}", flush=True)
-    print(f"\n{count} seeds from {first} in {time.perf_counter() - begun:.0f} s")
-    print("\nFaults injected:")
-    for kind, number in injected.most_common():
-        print(f"  {number:8,}  {kind}")
-    print(f"\nStates shown at the end: {dict(states.most_common())}")
-    print(f"\nState × evidence: {len(reached)} pairs")
-    for state in sorted({state for state, _ in reached}):
-        met = {evidence: number for (s, evidence), number in reached.items() if s == state}
-        print(f"  {state}: " + ", ".join(f"{e} {n:,}" for e, n in sorted(met.items(), key=lambda pair: -pair[1])))
-    print(f"\n{len(failed)} seeds failed: {' '.join(str(outcome.seed) for outcome in failed) or 'none'}")
-    return not failed
+                if stop:
+                    pool.shutdown(cancel_futures=True)
+                    return False
+            if keep and total.seeds % 100 == 0:
+                total.save(keep)
+    print(f"Seeds {first} to {first + count - 1}, {jobs} at a time: {time.perf_counter() - begun:.0f} s")
+    print("\n".join(total.lines()))
+    if keep:
+        total.save(keep)
+    return not total.failed
+
+
+def replay(text: str) -> bool:
+    """Tell the story of a seed, step by step; True if every promise was kept."""
+    cut = Cut.from_json(text)
+    story = cut.story()
+    print(story)
+    outcome = simulate(story, tell=print)
+    print(f"seed {text}: {outcome.broken or 'all promises kept'}; shown {dict(outcome.states)}")
+    return not outcome.broken
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("seed", nargs="*", type=int, help="replay these, step by step")
+    parser.add_argument("seed", nargs="*", help="replay these, step by step")
     parser.add_argument("--seeds", type=int, default=0, help="run so many")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--stop", action="store_true", help="at the first that breaks a promise")
+    parser.add_argument("--keep", type=Path, help="a JSON file for the sums of many seeds")
+    parser.add_argument("--shrink", type=int, metavar="SEED", help="make a failing seed short")
     words = parser.parse_args()
     logging.disable()
     good = [replay(seed) for seed in words.seed]
     if words.seeds:
-        good.append(many(words.first, words.seeds, words.jobs))
+        good.append(many(words.first, words.seeds, words.jobs, stop=words.stop, keep=words.keep))
+    if words.shrink is not None:
+        cut = shrink(words.shrink)
+        print(f"Shortest: {cut.to_json()}" if cut else f"Seed {words.shrink} breaks no promise.")
     return 0 if all(good) else 1
 
 

@@ -7,17 +7,15 @@ import json
 import plistlib
 from base64 import b64decode
 from collections import Counter, defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
-
 from osupdate_kit.lab.clock import DAY, HOUR, SECOND
 from osupdate_kit.lab.habits import Presence
-from osupdate_kit.lab.truth import SecondInstall, What, can_install, command_words
+from osupdate_kit.lab.truth import Entry, SecondInstall, What, can_install, command_words
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.history import stored_state
@@ -27,6 +25,8 @@ from osupdate_kit.service.loop import TAIL
 from osupdate_kit.service.record import Plans
 from osupdate_kit.service.verify import verify
 from tests.simulation.scenario import ITEM, TARGET
+
+SERVER = "lab"  # at which all devices begin
 
 if TYPE_CHECKING:
     from tests.simulation.run import Simulation
@@ -49,34 +49,27 @@ class Checks:
     def __init__(self, simulation: "Simulation") -> None:
         self._of = simulation
         self._specs = {spec.udid: spec for spec in simulation.story.specs}
+        self.resurrected: set[str] = set()  # commands that a server's backup has brought back
         self._own: set[str] = set()  # UUIDs of ours that were on the wire
         self._steps: dict[str, str] = {}  # those that can install, and how the truth log names them
+        self._rows, self._value = simulation.store.rows, simulation.store.value
         self._waits: list[dict[str, Any]] = []  # acknowledged events whose effect is not looked up yet
         self._members: dict[int, set[str]] = {}
-        self._done: set[tuple[int, str]] = set()
+        self._done: set[tuple[int, str, str]] = set()
         self._judged: set[SecondInstall] = set()
+        self._admitted: set[tuple[Any, ...]] = set()
         self._looked_at = 0  # entries of the truth log that I1 was judged by
         self._turns = 0
-        self._reports: dict[tuple[str, str], set[str]] = defaultdict(set)  # (device, UUID): distinct answers
+        self._reports: dict[tuple[str, str, str], set[str]] = defaultdict(set)  # server, device, UUID: distinct answers
         self.shown: Counter[str] = Counter()
-
-    # --- the store, by plain SQL ---
-
-    def _rows(self, sql: str, **values: object) -> list[Any]:
-        with self._of.ledger.read() as tx:
-            return list(tx._connection.execute(text(sql), values))
-
-    def _value(self, sql: str, **values: object) -> Any:
-        rows = self._rows(sql, **values)
-        return rows[0][0] if rows else None
 
     def started(self, rollout: int, udids: list[str]) -> None:
         self._members[rollout] = set(udids)
 
     # --- the wire ---
 
-    def call(self, call: Call) -> None:
-        """Just before a call of ours reaches the server: I2, I4, and who is woken."""
+    def call(self, server: str, call: Call) -> None:
+        """Just before a call of ours leaves for a server: I2, I4, and who is woken."""
         verb, _, ids = call.path.removeprefix("/v1/").partition("/")
         udids = [unquote(one) for one in ids.split(",")]
         wakes = not call.query.get("nopush")
@@ -85,15 +78,18 @@ class Checks:
         if len(set(udids)) < len(udids):
             raise Broken("I4", f"an id twice in one call: {udids}")
         if verb == "enqueue":
-            self._enqueue(plistlib.loads(call.body), udids)
+            self._enqueue(server, plistlib.loads(call.body), udids)
         if wakes:
             for udid in udids:
-                self._wakes(udid)
+                self._wakes(server, udid)
 
-    def _enqueue(self, message: dict[str, Any], udids: list[str]) -> None:
+    def _enqueue(self, server: str, message: dict[str, Any], udids: list[str]) -> None:
         uuid, words = message["CommandUUID"], command_words(message["Command"])
-        sql = "SELECT enrollment_id, rollout FROM outbox WHERE command_uuid = :uuid AND status = 'sending'"
-        rows = {row[0]: row[1] for row in self._rows(sql, uuid=uuid)}
+        sql = (
+            "SELECT enrollment_id, rollout FROM outbox WHERE command_uuid = :uuid AND status = 'sending' "
+            "AND server = :server"
+        )
+        rows = {row[0]: row[1] for row in self._rows(sql, uuid=uuid, server=server)}
         if set(rows) != set(udids) or not self._value("SELECT count(*) FROM commands WHERE uuid = :uuid", uuid=uuid):
             raise Broken("I4", f"{words} {uuid} is on the wire for {udids}, in the store for {sorted(rows)}")
         self._own.add(uuid)
@@ -102,14 +98,15 @@ class Checks:
         if can_install(words):
             self._steps[uuid] = words
         for udid, rollout in rows.items():
-            self._may_be_sent(udid, rollout, words)
+            self._may_be_sent(server, udid, rollout, words)
 
-    def _may_be_sent(self, udid: str, rollout: int, words: str) -> None:
+    def _may_be_sent(self, server: str, udid: str, rollout: int, words: str) -> None:
         now = self._of.clock.now()
         status, deadline_at = self._rows("SELECT status, deadline_at FROM rollouts WHERE id = :r", r=rollout)[0]
-        sql = "SELECT barrier FROM journey WHERE rollout = :r AND enrollment_id = :udid"
-        barrier = self._value(sql, r=rollout, udid=udid)
-        opened = self.opened_at(udid)
+        sql = "SELECT barrier FROM journey WHERE rollout = :r AND server = :server AND enrollment_id = :udid"
+        barrier = self._value(sql, r=rollout, server=server, udid=udid)
+        opened = [self.opened_at(udid)] + ([] if can_install(words) else [self.opened_at(udid, downloads=True)])
+        opened = [at for at in opened if at]
         told = f"{words} is sent to {udid} of rollout {rollout}"
         if barrier is None or barrier:
             raise Broken("I2", f"{told}, which is barred: {barrier}")
@@ -119,19 +116,25 @@ class Checks:
             raise Broken("I2", f"{told}, whose deadline has passed")
         if udid in self._of.held:
             raise Broken("I2", f"{told}, and the device is held")
-        self._may_begin(udid, rollout, told)
+        self._may_begin(server, udid, rollout, told)
         if not opened:
             raise Broken("I2", f"{told} outside the device's window")
-        if not any(e.at >= opened for e in self._of.truth.of(udid, What.AWAKE)):
+        if not self._awake_since(udid, min(opened)):
             raise Broken("I2", f"{told}, which has not been awake in this window")
-        if (rollout, udid) in self._done:
+        if (rollout, server, udid) in self._done:
             raise Broken("I2", f"{told}, which is done")
 
-    def _may_begin(self, udid: str, rollout: int, told: str) -> None:
+    def _awake_since(self, udid: str, opened: int) -> bool:
+        """By our clock, which may have been set since: as far as it can have been off."""
+        slack = 10 * HOUR if self._of.story.faults.clock_jumps else 0
+        return any(e.at >= opened - slack for e in self._of.truth.of(udid, What.AWAKE))
+
+    def _may_begin(self, server: str, udid: str, rollout: int, told: str) -> None:
         """Its wave is open, it has a place, and nothing that stands halted is about it."""
         sql = "SELECT admitted_at, wave, model, os_version_start, site, platform FROM journey WHERE rollout = :r"
         columns = ("model", "os_version_start", "site", "platform")
-        admitted_at, wave, *mine = self._rows(f"{sql} AND enrollment_id = :udid", r=rollout, udid=udid)[0]
+        sql += " AND server = :server AND enrollment_id = :udid"
+        admitted_at, wave, *mine = self._rows(sql, r=rollout, server=server, udid=udid)[0]
         if admitted_at <= 0:
             raise Broken("I2", f"{told}, which has no place")
         opened = self._rows("SELECT opened_at FROM waves WHERE rollout = :r AND name = :w", r=rollout, w=wave)
@@ -144,29 +147,35 @@ class Checks:
             if values[part] == value:
                 raise Broken("I2", f"{told}, which is halted: {part} {value}")
 
-    def _wakes(self, udid: str) -> None:
+    def _wakes(self, server: str, udid: str) -> None:
         """No push of ours wakes a device outside its window while a step of ours that can install is on the server."""
-        waiting = [uuid for uuid in self._of.server.open_uuids(udid) if uuid in self._steps]
+        if self._of.world.server_of(udid) is not self._of.servers[server]:
+            return  # who has moved away is not woken by its first server
+        waiting = [uuid for uuid in self._of.servers[server].open_uuids(udid) if uuid in self._steps]
         if waiting:  # an answered one may be offered again behind a NotNow: a fault of the server that it does not tell
             told = self._of.truth.of(udid, What.ANSWERED)
-            ended = {entry.command_uuid for entry in told if entry.detail != "NotNow"}
+            ended = {entry.command_uuid for entry in told if entry.detail != "NotNow"} | self.resurrected
             waiting = [uuid for uuid in waiting if uuid not in ended]
-        if waiting and not self._gate_open(udid) and not set(waiting) <= self._abandoned():
+        if waiting and not self._gate_open(server, udid) and not set(waiting) <= self._abandoned():
             raise Broken("I2", f"a push wakes {udid} outside its window, and {waiting} can install")
 
-    def _gate_open(self, udid: str) -> bool:
+    def _gate_open(self, server: str, udid: str) -> bool:
         sql = (
             "SELECT count(*) FROM journey JOIN rollouts ON rollouts.id = journey.rollout WHERE enrollment_id = :udid "
-            "AND live AND rollouts.status = 'running' AND deadline_at > :now"
+            "AND server = :server AND live AND rollouts.status = 'running' AND deadline_at > :now"
         )
-        live = self._value(sql, udid=udid, now=self._of.clock.now())
+        live = self._value(sql, server=server, udid=udid, now=self._of.clock.now())
         return bool(live) and udid not in self._of.held and bool(self.opened_at(udid))
 
-    def opened_at(self, udid: str) -> int:
-        """When the window that is open now on that device opened; 0: shut. By wall clock and calendar."""
-        window, zone = self._of.story.window, ZoneInfo(self._specs[udid].time_zone)
+    def opened_at(self, udid: str, *, downloads: bool = False) -> int:
+        """When the window that is open now on that device opened; 0: shut. By wall clock and calendar, on our clock."""
+        story, zone = self._of.story, ZoneInfo(self._specs[udid].time_zone)
+        window = (downloads and story.download_window) or story.window
         local = datetime.fromtimestamp(self._of.clock.now() // SECOND, zone)
         clock, day = local.time(), local.date()
+        off = [one for one in story.blackouts if not one.where or self._specs[udid].platform.value in one.where]
+        if any(one.first <= day <= one.last for one in off):
+            return 0
         if window.opens < window.closes:
             inside = window.opens <= clock < window.closes
         else:
@@ -174,54 +183,59 @@ class Checks:
             day -= timedelta(days=clock < window.opens)
         if not inside:
             return 0
-        return (datetime.combine(day, window.opens, zone) - _EPOCH) // timedelta(microseconds=1)
+        opened = datetime.combine(day, window.opens, zone)
+        after = [datetime.combine(one.last + timedelta(days=1), time(), zone) for one in off]
+        return (max([opened, *(at for at in after if at <= local)]) - _EPOCH) // timedelta(microseconds=1)
 
     def _abandoned(self) -> set[str]:
         return {row[0] for row in self._rows("SELECT command_uuid FROM events WHERE kind = 'abandoned'")}
 
     # --- the webhook ---
 
-    def delivered(self, body: bytes) -> None:
+    def delivered(self, server: str, body: bytes) -> None:
         """A body came to the receiver, acknowledged or not: what it says may count once."""
         part = json.loads(body).get("acknowledge_event") or {}
         if uuid := part.get("command_uuid"):
-            self._reports[part["ids"]["id"], uuid].add(part["raw_payload"])
+            self._reports[server, part["ids"]["id"], uuid].add(part["raw_payload"])
 
-    def acknowledged(self, body: bytes) -> None:
+    def acknowledged(self, server: str, body: bytes) -> None:
         """The receiver has said 200: from here on the event must have its effect (I3)."""
         event = json.loads(body)
         part = event.get("acknowledge_event") or event.get("checkin_event") or {}
         udid = part["ids"]["id"]
-        planned = any(udid in members for members in self._members.values())
-        event |= {"udid": udid, "part": part, "planned": planned, "at": self._of.clock.now()}
+        planned = server == SERVER and any(udid in members for members in self._members.values())
+        event |= {"server": server, "udid": udid, "part": part, "planned": planned, "at": self._of.clock.now()}
         self._waits.append(event)
 
     def _effects(self) -> None:
         waits, self._waits = self._waits, []
-        reports: set[tuple[str, str]] = set()
+        reports: set[tuple[str, str, str]] = set()
+        mine = "server = :server AND enrollment_id = :udid"
         for event in waits:
-            udid, part, uuid = event["udid"], event["part"], event["part"].get("command_uuid", "")
-            seen = self._value("SELECT last_seen_at FROM devices WHERE enrollment_id = :udid", udid=udid)
+            server, udid, part = event["server"], event["udid"], event["part"]
+            uuid = part.get("command_uuid", "")
+            seen = self._value(f"SELECT last_seen_at FROM devices WHERE {mine}", server=server, udid=udid)
             if seen is None or seen < event["at"]:
                 raise Broken("I3", f"{event['topic']} of {udid} was acknowledged and left no trace")
             kind = {"mdm.Authenticate": "authenticated", "mdm.TokenUpdate": "enrolled", "mdm.CheckOut": "checked_out"}
             if event["topic"] in kind and event["planned"]:
-                sql = "SELECT count(*) FROM events WHERE enrollment_id = :udid AND kind = :kind AND server_at = :at"
+                sql = f"SELECT count(*) FROM events WHERE {mine} AND kind = :kind AND server_at = :at"
                 at = micros(event["created_at"])
-                if self._value(sql, udid=udid, kind=kind[event["topic"]], at=at) != 1:
+                if self._value(sql, server=server, udid=udid, kind=kind[event["topic"]], at=at) != 1:
                     raise Broken("I3", f"{event['topic']} of {udid} has not exactly one effect")
             elif uuid in self._own:
-                reports.add((udid, uuid))
+                reports.add((server, udid, uuid))
             elif uuid and event["planned"] and b"UpdateResults" in b64decode(part["raw_payload"]):
-                sql = "SELECT count(*) FROM events WHERE enrollment_id = :udid AND command_uuid = :uuid"
-                if part["status"] == "Acknowledged" and not self._value(sql, udid=udid, uuid=uuid):
+                sql = f"SELECT count(*) FROM events WHERE {mine} AND command_uuid = :uuid"
+                found = self._value(sql, server=server, udid=udid, uuid=uuid)
+                if part["status"] == "Acknowledged" and not found:
                     raise Broken("I3", f"another party's result {uuid} of {udid} left no trace")
-        for udid, uuid in sorted(reports):
-            sql = "SELECT digest FROM events WHERE enrollment_id = :udid AND command_uuid = :uuid AND kind = 'answered'"
-            stored = [row[0] for row in self._rows(sql, udid=udid, uuid=uuid)]
+        for server, udid, uuid in sorted(reports):
+            sql = f"SELECT digest FROM events WHERE {mine} AND command_uuid = :uuid AND kind = 'answered'"
+            stored = [row[0] for row in self._rows(sql, server=server, udid=udid, uuid=uuid)]
             if not stored:
                 raise Broken("I3", f"the answer of {udid} to {uuid} was acknowledged and left no trace")
-            known = self._reports[udid, uuid]
+            known = self._reports[server, udid, uuid]
             if len(stored) > len(known) and udid != self._garbled_udid:
                 raise Broken("I3", f"{len(known)} answers of {udid} to {uuid} count {len(stored)} times")
 
@@ -241,23 +255,41 @@ class Checks:
             self._one_install()
         if name in ("worker", "loop"):
             self._proofs()
-        if name == "gates":
-            self._pace()
+        if name == "actor":
+            self._audited()
         if self._turns % _OFTEN == 0:
             self._sums()
         if self._turns % (_OFTEN * _SELDOM) == 0:
             self._shown()
 
-    def _pace(self) -> None:
-        """I8: no more under way than the pace; and what has crossed its limit stands."""
+    def _audited(self) -> None:
+        """I10: as many lines as acts were carried out, refused ones too; and each names who."""
+        acts = dict(self._rows("SELECT what, count(*) FROM acts WHERE finished_at > 0 GROUP BY what"))
+        lines = dict(self._rows("SELECT what, count(*) FROM audit WHERE who NOT IN ('service', '') GROUP BY what"))
+        for what, count in acts.items():
+            told = lines.get(what, 0)
+            if told < count or (told > count and what != "open"):  # a wave that opens is told by its opener's name, too
+                raise Broken("I10", f"{what} was carried out {count} times, and the audit tells of {told}")
+
+    def pace(self) -> None:
+        """I8, after a whole turn of the gatekeeper: no more under way than the pace; what crossed its limit stands."""
         ends = "('done', 'failed', 'notified', 'downloaded_end', 'expired', 'barred')"
         sql = (
-            "SELECT waves.rollout, waves.name, waves.pace, count(*) FROM waves JOIN journey ON journey.rollout = "
-            "waves.rollout AND journey.wave = waves.name WHERE waves.pace > 0 AND live AND admitted_at > 0 "
-            f"AND state NOT IN {ends} GROUP BY waves.rollout, waves.name, waves.pace HAVING count(*) > waves.pace"
+            "SELECT waves.rollout, waves.name, waves.pace, server, enrollment_id, admitted_at, "
+            f"live AND state NOT IN {ends} FROM waves JOIN journey ON journey.rollout = waves.rollout "
+            "AND journey.wave = waves.name WHERE waves.pace > 0 AND admitted_at > 0"
         )
-        for rollout, wave, pace, under_way in self._rows(sql):
-            raise Broken("I8", f"{under_way} are under way in wave {wave} of rollout {rollout}, whose pace is {pace}")
+        under_way: Counter[tuple[int, str, int]] = Counter()
+        fresh: set[tuple[int, str, int]] = set()  # waves in which somebody was let in since
+        for *row, goes_on in self._rows(sql):
+            wave, place = tuple(row[:3]), (row[0], *row[3:])
+            under_way[wave] += bool(goes_on)
+            if place not in self._admitted:
+                self._admitted.add(place)
+                fresh.add(wave)
+        for rollout, name, pace in fresh:  # who goes on after an end, because of others, has had a place before
+            if (count := under_way[rollout, name, pace]) > pace:
+                raise Broken("I8", f"{count} are under way in wave {name} of rollout {rollout}, whose pace is {pace}")
         limit = self._of.story.limits.failures
         sql = (
             "SELECT rollouts.id, count(*) FROM rollouts JOIN journey ON journey.rollout = rollouts.id WHERE status = "
@@ -280,7 +312,7 @@ class Checks:
         found += truth.second_installs(self._own - dead)
         for one in set(found) - self._judged:
             self._judged.add(one)
-            if not self._beyond_knowing(one.udid, one.open_uuid):
+            if one.open_uuid not in self.resurrected and not self._beyond_knowing(one.udid, one.open_uuid):
                 raise Broken("I1", f"{one.udid} is sent {one.command_uuid} while {one.open_uuid} is open")
 
     def _beyond_knowing(self, udid: str, uuid: str) -> bool:
@@ -309,12 +341,13 @@ class Checks:
 
     def _proofs(self) -> None:
         """I6: *done* only if the device has, or had, the target."""
-        for rollout, udid in self._rows("SELECT rollout, enrollment_id FROM journey WHERE state = 'done'"):
-            if (rollout, udid) in self._done:
+        sql = "SELECT rollout, server, enrollment_id FROM journey WHERE state = 'done'"
+        for rollout, server, udid in self._rows(sql):
+            if (rollout, server, udid) in self._done:
                 continue
             if not self.reached_at(udid):
                 raise Broken("I6", f"{udid} is shown done and runs {self._of.truth.version(udid)}")
-            self._done.add((rollout, udid))
+            self._done.add((rollout, server, udid))
 
     def reached_at(self, udid: str) -> int:
         """When the device first had the target; 0: never."""
@@ -339,17 +372,23 @@ class Checks:
             self._of.say(f"    · {entry.udid} {entry.what} {entry.command_uuid[:8]} {entry.detail}")
             if entry.what is What.HANDED and entry.command_uuid in self._steps and entry.udid not in armed:
                 dead = self._abandoned() if dead is None else dead
-                if entry.command_uuid not in dead:
+                if entry.command_uuid not in dead and not self._again(entry):
                     raise Broken("I2", f"{entry.command_uuid} is handed to {entry.udid}, which is not shown armed")
+
+    def _again(self, entry: Entry) -> bool:
+        """Does a restored server hand out what it had forgotten? No kit can know of that."""
+        told = self._of.truth.of(entry.udid, What.ANSWERED)
+        answered = any(e.command_uuid == entry.command_uuid and e.detail != "NotNow" and e.at <= entry.at for e in told)
+        return entry.command_uuid in self.resurrected or (self._of.restored and answered)
 
     def _sums(self) -> None:
         """I5, I7 in small: each device has one state, by its journey and by the sum of its transitions."""
         sql = (
-            "SELECT rollout, enrollment_id, state, sum(sign) FROM transitions "
-            "GROUP BY rollout, enrollment_id, state HAVING sum(sign) <> 0"
+            "SELECT rollout, server, enrollment_id, state, sum(sign) FROM transitions "
+            "GROUP BY rollout, server, enrollment_id, state HAVING sum(sign) <> 0"
         )
-        summed = {tuple(row[:3]): int(row[3]) for row in self._rows(sql)}
-        journeys = dict.fromkeys(map(tuple, self._rows("SELECT rollout, enrollment_id, state FROM journey")), 1)
+        summed = {tuple(row[:4]): int(row[4]) for row in self._rows(sql)}
+        journeys = dict.fromkeys(map(tuple, self._rows("SELECT rollout, server, enrollment_id, state FROM journey")), 1)
         if summed != journeys:
             odd = sorted(set(summed.items()) ^ set(journeys.items()))
             raise Broken("I5", f"transitions and journeys differ: {odd}")
@@ -372,6 +411,9 @@ class Checks:
         self._sums()
         self._shown()
         self._replayed()
+        self._audited()
+        if self._value("SELECT count(*) FROM acts WHERE finished_at = 0"):
+            raise Broken("I9", "acts of people wait for ever")
         for rollout in self._of.rollouts:
             for device in self._of.person.status(rollout).devices:
                 self.shown[device.state] += 1
@@ -397,18 +439,18 @@ class Checks:
         """Has it had the target for some days in which it could be asked, and was it reachable?"""
         of, spec = self._of, self._specs[udid]
         since = max(self.reached_at(udid), of.story.calm_at)
-        changed_at = self._value("SELECT changed_at FROM rollouts WHERE id = :r", r=rollout)
+        changed_at = self._value("SELECT changed_at FROM rollouts WHERE id = :r", r=rollout) - of.clock.ahead
         ended = self._value("SELECT status FROM rollouts WHERE id = :r", r=rollout) in ("cancelled", "ended")
         asked_until = changed_at + TAIL if ended else of.story.ends_at
         if not self.reached_at(udid) or min(asked_until, of.story.ends_at) - since < 3 * DAY:
             return False
-        if not of.world.devices[udid].enrolled:
+        if not of.world.devices[udid].enrolled or udid in of.world.moved:
             return False
         presence = Presence(spec)
         there = [presence.reachable(at) for at in range(since, of.story.ends_at, HOUR)]
         if sum(there) < 0.4 * len(there):
             return False
-        if not self._unanswered(udid) or self._gate_open(udid):
+        if not self._unanswered(udid) or self._gate_open(SERVER, udid):
             return True
         # It may not be woken, lest it install: it has to come by itself, and more than once where lists are needed.
         visits = {entry.at // DAY for entry in of.truth.of(udid, What.AWAKE) if entry.at > since + DAY}

@@ -4,7 +4,7 @@ import plistlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -15,54 +15,72 @@ from sqlalchemy import text
 from osupdate_kit.errors import OSUpdateKitError, RolloutError, StoreError
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.kit import Kit
-from osupdate_kit.lab.clock import DAY, HOUR, SECOND, VirtualClock
-from osupdate_kit.lab.devices import SimulatedDevice
+from osupdate_kit.lab.clock import DAY, HOUR, MINUTE, SECOND
 from osupdate_kit.lab.server import LabServer, WebhookFaults, basic_authorization
 from osupdate_kit.lab.specs import DeviceSpec
 from osupdate_kit.lab.truth import TruthLog
-from osupdate_kit.lab.world import World
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout.alerts import Watch
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import Cadences
 from osupdate_kit.rollout.targets import Target
 from osupdate_kit.servers.nanomdm import NanoMDM
-from osupdate_kit.servers.transport import in_process_session
+from osupdate_kit.servers.transport import Call, in_process_session
 from osupdate_kit.service.acts import Actor
+from osupdate_kit.service.alerts import Alerter
 from osupdate_kit.service.census import Census
 from osupdate_kit.service.gates import Gatekeeper
+from osupdate_kit.service.keeping import Keeper
 from osupdate_kit.service.loop import Loop
 from osupdate_kit.service.receiver import LedgerInbox, Receiver, WebhookSource
 from osupdate_kit.service.record import Plans
 from osupdate_kit.service.sender import Sender
 from osupdate_kit.service.worker import Worker
-from osupdate_kit.stores.ledger import InboxRow, Ledger
+from osupdate_kit.stores.ledger import InboxRow
 from tests.lab.worlds import API_KEY, MONDAY
-from tests.simulation.checks import Broken, Checks
-from tests.simulation.faults import Crash, Line, Luck, MortalLedger, garbled
+from tests.simulation.checks import SERVER, Broken, Checks
+from tests.simulation.faults import Clocks, Crash, Line, Luck, MortalLedger, OurClock, garbled
 from tests.simulation.scenario import ITEM, STRANGER, TARGET, Deed, Scenario
+from tests.simulation.sites import Sites, StormyDevice
+from tests.simulation.store import MEMORY, Store
 
-SERVER = "lab"
+ANNEX = "annex"  # to which some move
 TURNS = 2000  # at one instant: a service that is never done is broken
 BY_THE_CLOCK = frozenset({"gates", "loop", "sender"})  # who may find work although nothing has happened
 _NEWS_FOR = {  # whose turn may find work after a busy one
     "worker": ("worker", "gates", "loop"),
     "actor": ("actor", "gates", "loop", "sender"),
+    "office": (),
     "gates": ("gates", "loop", "sender"),
     "loop": ("loop", "sender"),
     "census": ("census", "sender"),
     "sender": ("sender", "worker"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Cast:
-    """Who plays the service: a planted bug is another player."""
-
-    worker: type[Worker] = Worker
-    gates: type[Gatekeeper] = Gatekeeper
-    loop: type[Loop] = Loop
-    sender: type[Sender] = Sender
+_IDLE = 0.15  # share of the turns that are taken although nothing is to be done in them
+_DUE = (
+    "SELECT (SELECT min(due_at) FROM journey WHERE due_at IS NOT NULL), (SELECT min(not_before) FROM outbox "
+    "WHERE kind = 'step' AND status IN ('sending', 'unknown'))"
+)
+_WORK = {
+    "loop": (
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM journey WHERE due_at <= :now) OR EXISTS (SELECT 1 FROM rollouts "
+        "WHERE status IN ('running', 'paused', 'halted') AND deadline_at <= :now)"
+    ),
+    "sender": (
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM outbox WHERE status = 'intended' AND not_before <= :now) OR EXISTS "
+        "(SELECT 1 FROM outbox WHERE kind = 'step' AND status IN ('sending', 'unknown') AND not_before <= :now)"
+    ),
+    "worker": "SELECT 1 FROM inbox",
+    "actor": "SELECT 1 FROM acts WHERE finished_at = 0",
+    "census": "SELECT 1 FROM census",
+}
+_ACTS = ("pause", "resume", "halt", "cancel", "abandon", "open", "lift", "retry", "extend")
+_TO_DEVICES = ("abandon", "hold", "release", "stranger", "enrol", "check_out", "move")
+_BEFALLS = {
+    "stranger": STRANGER, "enrol": "re-enrolment", "check_out": "check-out", "move": "device moved to another server",
+    "storm": "NotNow storm", "back_up": "server backed up", "restore": "server restored from its backup",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +95,11 @@ class Outcome:
     states: Counter[str]  # as shown at the end
 
 
-def simulate(
-    story: Scenario,
-    *,
-    cast: Cast = Cast(),
-    url: str = "sqlite://",
-    tell: Callable[[str], None] | None = None,
-) -> Outcome:
+def simulate(story: Scenario, *, url: str = MEMORY, tell: Callable[[str], None] | None = None) -> Outcome:
     """Live through a story. tell: is told every step, for people."""
-    ledger = Ledger.open(url, migrate=True)
+    store = Store(url)
     try:
-        simulation = Simulation(story, ledger, cast, tell)
+        simulation = Simulation(story, store, tell)
         broken = invariant = ""
         try:
             simulation.run()
@@ -95,114 +107,128 @@ def simulate(
             broken, invariant = str(error), error.invariant
             simulation.say(f"BROKEN {broken}")
         checks = simulation.checks
-        return Outcome(story.seed, broken, invariant, simulation.luck.injected, checks.reached(), checks.shown)
+        reached = Counter[tuple[str, str]]() if broken else checks.reached()
+        return Outcome(story.seed, broken, invariant, simulation.luck.injected, reached, checks.shown)
     finally:
-        ledger.close()
+        store.close()
 
 
 class Simulation:
-    def __init__(self, story: Scenario, ledger: Ledger, cast: Cast, tell: Callable[[str], None] | None) -> None:
-        self.story, self.ledger, self.cast, self._tell = story, ledger, cast, tell
+    def __init__(self, story: Scenario, store: Store, tell: Callable[[str], None] | None) -> None:
+        self.story, self.store, self.ledger, self._tell = story, store, store.ledger, tell
         self.luck = Luck(story.seed, story.faults)
         self.order = Random(f"order {story.seed}")
-        self.clock, self.truth = VirtualClock(MONDAY), TruthLog()
+        self.truth = TruthLog()
+        self.world_clock = Clocks(MONDAY)
+        self.world_clock.server_ahead = story.skew
+        self.clock = OurClock(self.world_clock)
         faults = story.faults
-        self.server = LabServer(
-            self.clock,
-            API_KEY,
-            storage="pgsql" if story.storage == "pgsql" else "kv",
-            delete=story.delete,
-            webhook=self._webhook,
-            seed=story.seed,
-            truth=self.truth,
-        )
         self._webhook_faults = WebhookFaults(
-            lost=faults.lost, doubled=faults.doubled, late=faults.late, late_minutes=(2, 900), reorder=faults.reorder
-        )
-        devices = [SimulatedDevice(spec, story.releases[spec.platform], self.truth) for spec in story.specs]
-        self.world = World(self.clock, self.server, devices, self.truth)
-        self.mortal = MortalLedger(ledger, self.luck)
+            lost=faults.lost, doubled=faults.doubled, late=faults.late, late_minutes=story.late_minutes,
+            reorder=faults.reorder,
+        )  # fmt: skip
+        self.servers = {name: self._server(name) for name in (SERVER, ANNEX)}
+        devices = [StormyDevice(spec, story.releases[spec.platform], self.truth) for spec in story.specs]
+        self.world = Sites(self.world_clock, self.servers, devices, self.truth)
+        self.mortal = MortalLedger(store, self.luck, self.world_clock)
         self.checks = Checks(self)
-        self._line = Line(self.luck)
-        self.person = Kit(ledger, {SERVER: self._adapter()}, self.clock, Cadences(), who="simulation")
+        self._lines = {name: Line(self.luck, self.world_clock, name) for name in self.servers}
+        adapters = {name: self._adapter(name) for name in self.servers}
+        self.person = Kit(self.ledger, adapters, self.clock, Cadences(), who="simulation")
         self.down_until = 0
         self.rollouts: list[int] = []  # in the order of their beginning; the broken one is not among them
         self.broken_rollout = 0
-        self.held: dict[str, int] = {}
+        self.held: set[str] = set()
+        self.restored = False
         self._deeds = list(story.deeds)
         self._intact = ""
         self._receiver_up_from = 0
         self._uuids = Random(f"uuids {story.seed}")
         self._boot()
 
+    def _server(self, name: str) -> LabServer:
+        return LabServer(
+            self.world_clock,
+            API_KEY,
+            storage="pgsql" if self.story.storage == "pgsql" else "kv",
+            delete=self.story.delete,
+            webhook=lambda body, headers: self._webhook(name, body, headers),
+            seed=self.story.seed,
+            truth=self.truth,
+        )
+
     # --- the process ---
 
-    def _adapter(self) -> NanoMDM:
+    def _adapter(self, name: str) -> NanoMDM:
+        line = self._lines[name]
+
+        def before(call: Call) -> None:
+            self.say(f"    → {name} {call.method} {call.path} {dict(call.query)} {self.checks.named(call.body)}")
+            self.checks.call(name, call)
+            line.before(call)
+
         return NanoMDM(
-            SERVER,
+            name,
             "http://lab.invalid",
             API_KEY,
             batch_ids=self.story.batch_ids,
             forgets_answered=self.story.delete,
-            session=in_process_session(self.server.handle, before=self._before, after=self._line.after),
+            session=in_process_session(self.servers[name].handle, before=before, after=line.after),
         )
-
-    def _before(self, call: Any) -> None:
-        self._line.before(call)
-        self.say(f"    → {call.method} {call.path} {dict(call.query)} {self.checks.named(call.body)}")
-        self.checks.call(call)
 
     def _boot(self) -> None:
         """A fresh process over the same store: nothing in memory survives."""
         ledger: Any = self.mortal
-        plans, clock, cast = Plans(), self.clock, self.cast
-        self.loop = cast.loop(ledger, clock, Cadences(), plans)
-        self.worker = cast.worker(ledger, clock, plans)
-        self.sender = cast.sender(ledger, self._adapter(), clock, plans, new_uuid=self._new_uuid)
+        plans, clock = Plans(), self.clock
+        worker = Worker(ledger, clock, plans)
+        names = [SERVER, ANNEX] if self.world.moved else [SERVER]
+        senders = [Sender(ledger, self._adapter(name), clock, plans, new_uuid=self._new_uuid) for name in names]
+        keeper, alerter = Keeper(ledger, clock), Alerter(ledger, clock, plans, names, Watch())
         self.turns: dict[str, Callable[[], object]] = {
-            "worker": self.worker.turn,
+            "worker": worker.turn,
             "actor": Actor(ledger, clock, plans).turn,
-            "gates": cast.gates(ledger, clock, Cadences(), plans).turn,
-            "loop": self.loop.turn,
+            "gates": Gatekeeper(ledger, clock, Cadences(), plans).turn,
+            "loop": Loop(ledger, clock, Cadences(), plans).turn,
             "census": Census(ledger, clock).turn,
-            "sender": self.sender.turn,
+            "sender": lambda: sum(sender.turn() for sender in senders),
+            "office": lambda: alerter.turn() + keeper.turn(),
         }
-        self.receiver = Receiver(LedgerInbox(ledger), [WebhookSource(name=SERVER, key=None)], clock)
-        self._news = set(self.turns) - BY_THE_CLOCK
+        sources = [WebhookSource(name=name, key=None) for name in self.servers]
+        self.receiver = Receiver(LedgerInbox(ledger), sources, clock)
+        self._news = set(self.turns) - BY_THE_CLOCK - {"office"}
 
     def _new_uuid(self) -> str:
         return str(UUID(int=self._uuids.getrandbits(128), version=4)).upper()
 
     def _die(self, where: str) -> None:
-        now = self.clock.now()
-        hours = self.luck.choice((0.01, 0.1, 0.5, 3, 9))
-        self.down_until = now + int(hours * self.luck.between(0.5, 1.5) * HOUR)
+        hours = self.luck.choice("down", (0.01, 0.1, 0.5, 3, 9))
+        self.down_until = self.world_clock.now() + int(hours * self.luck.between("down", 0.5, 1.5) * HOUR)
         self.say(f"  the process dies in {where}; back at {clock_time(self.down_until)}")
         self._boot()
 
     # --- the webhook ---
 
-    def _webhook(self, body: bytes, headers: Mapping[str, str]) -> int:
-        now = self.clock.now()
+    def _webhook(self, server: str, body: bytes, headers: Mapping[str, str]) -> int:
+        now = self.world_clock.now()
         if now < self.down_until or now < self._receiver_up_from:
             self.luck.injected["event without a receiver"] += 1
             return 0
         if self.luck.strikes("receiver down", self.story.faults.receiver_down / 20):
-            self._receiver_up_from = now + int(self.luck.between(0.1, 2) * HOUR)
+            self._receiver_up_from = now + int(self.luck.between("receiver down", 0.1, 2) * HOUR)
             return 0
         odd = self._is_garbled(body)
         if odd:
             body = garbled(body, self.luck)
-        self.checks.delivered(body)
+        self.checks.delivered(server, body)
         try:
-            status = self.receiver.accept(SERVER, headers, body)
+            status = self.receiver.accept(server, headers, body)
         except Crash:
             self._die("receiver")
             return 0
-        self.say(f"    ← {self.checks.event_words(body)}{' (garbled)' if odd else ''}: {status}")
+        self.say(f"    ← {server} {self.checks.event_words(body)}{' (garbled)' if odd else ''}: {status}")
         self._news.add("worker")
         if status == 200 and not odd:
-            self.checks.acknowledged(body)
+            self.checks.acknowledged(server, body)
         elif status not in (200, 503) and not odd:
             raise Broken("I3", f"the receiver answers {status} to an event of the server: {body[:200]!r}")
         return status
@@ -218,16 +244,17 @@ class Simulation:
     def run(self) -> None:
         story = self.story
         self._register()
-        while self.clock.now() < story.starts_at:
+        while self.world_clock.now() < story.starts_at:
             self._step(story.starts_at)
         self._begin()
         self.luck.on = True
-        self.server.faults = self._webhook_faults
-        while self.clock.now() < story.calm_at:
+        for server in self.servers.values():
+            server.faults = self._webhook_faults
+        while self.world_clock.now() < story.calm_at:
             self._do_deeds()
             self._step(story.calm_at)
         self._calm()
-        while self.clock.now() < story.ends_at:
+        while self.world_clock.now() < story.ends_at:
             self._do_deeds()
             self._step(story.ends_at)
         self._let_turn()
@@ -287,16 +314,17 @@ class Simulation:
             actions={p: a for p, a in story.actions.items() if p in platforms or p is Platform.MACOS},
             max_user_deferrals=deferrals,
             window=story.window,
+            download_window=story.download_window,
+            blackouts=story.blackouts,
             tries=story.tries,
             allow_major=True,
             waves=story.waves,
             limits=story.limits,
             slots_per_site=story.slots_per_site,
         )
-        with self.ledger.read() as tx:
-            serials = {device.key.enrollment_id for device in tx.all_devices()}
         try:
-            selection = kit.select(wanted=sorted(serials & set(udids)))
+            known = {device.key.enrollment_id for device in kit.inventory()}
+            selection = kit.select(wanted=sorted(known & set(udids)))
             rollout = kit.start(kit.draft(selection, plan)).id
         except OSUpdateKitError as error:
             self.say(f"  no start: {error}")
@@ -309,55 +337,88 @@ class Simulation:
         """From here on nothing breaks any more."""
         self.say("  calm")
         self.luck.on = False
-        self.server.faults = WebhookFaults(reorder=0.03)
-        self.down_until = min(self.down_until, self.clock.now())
+        self.mortal.make_room()
+        for server in self.servers.values():
+            server.faults = WebhookFaults(reorder=0.03)
+        self.down_until = min(self.down_until, self.world_clock.now())
         self._receiver_up_from = 0
         if self._intact:
             self._write_plan(self._intact)
 
     def _do_deeds(self) -> None:
-        while self._deeds and self._deeds[0].at <= self.clock.now():
+        now = self.world_clock.now()
+        while self._deeds and self._deeds[0].at <= now:
             deed = self._deeds.pop(0)
-            spec = self.story.specs[deed.device % len(self.story.specs)]
-            self.say(f"  {deed.what} {spec.udid if deed.device else ''}")
+            spec = self.story.spec_of(deed.device)
+            if spec is None:
+                continue
+            self.say(f"  {deed.what} {spec.udid if deed.what in _TO_DEVICES else ''}")
             self._news |= {"actor", "worker"}
-            self._do(deed, spec)
+            try:
+                self._do(deed, spec)
+            except StoreError as error:
+                self.say(f"    {error} {error.remedy}: later")
+                self._book(replace(deed, at=now + HOUR))
+
+    def _book(self, deed: Deed) -> None:
+        self._deeds = sorted([*self._deeds, deed], key=lambda one: one.at)
 
     def _do(self, deed: Deed, spec: DeviceSpec) -> None:
-        now, key = self.clock.now(), DeviceKey(SERVER, spec.udid)
-        rollout = self.rollouts[-1] if self.rollouts else 0
-        if deed.what in ("pause", "resume", "halt", "cancel", "abandon", "open", "lift"):
-            details = {"abandon": f"{SERVER} {spec.udid}", "open": self.story.waves[-1].name}
+        now, rollout = self.world_clock.now(), self.rollouts[-1] if self.rollouts else 0
+        if deed.what in _ACTS:
+            details = {
+                "abandon": f"{SERVER} {spec.udid}",
+                "open": self.story.waves[-1].name,
+                "extend": str(self.story.deadline_at + DAY),
+            }
             try:
                 self.person.act(deed.what, rollout, detail=details.get(deed.what, ""))
             except RolloutError as error:
                 self.say(f"    refused: {error}")
         elif deed.what == "start":
             udids = [s.udid for s in self.story.specs if not self.broken_rollout or s is not self.story.specs[0]]
-            if again := self._start(udids, max(self.story.deadline_at, now + DAY)):
+            if again := self._start(udids, max(self.story.deadline_at, self.clock.now() + DAY)):
                 self.rollouts.append(again)
-        elif deed.what == "hold" and spec.udid not in self.held:
-            with self.ledger.write() as tx:
-                self.held[spec.udid] = tx.add_hold(key, at=now, by="simulation", reason="exam")
-        elif deed.what == "release" and spec.udid in self.held:
-            with self.ledger.write() as tx:
-                tx.release_hold(self.held.pop(spec.udid), at=now, by="simulation")
-        elif deed.what == "stranger":
-            self._stranger(spec)
-        elif deed.what == "enrol":
-            self.world.enrol([spec.udid])
-        elif deed.what == "check_out" and self.world.devices[spec.udid].enrolled:
-            self.world.check_out(spec.udid)
-            if self.order.random() < 0.5:
-                later = now + int(self.order.uniform(0.2, 30) * HOUR)
-                self._deeds = sorted([*self._deeds, replace(deed, what="enrol", at=later)], key=lambda one: one.at)
+        elif deed.what == "hold":
+            self.person.hold([spec.udid], reason="exam")
+            self.held.add(spec.udid)
+        elif deed.what == "release":
+            self.person.release([spec.udid])
+            self.held.discard(spec.udid)
         elif deed.what == "rubbish":
-            row = InboxRow(server=SERVER, kind="webhook", received_at=now, body=b"\x00 no event")
+            row = InboxRow(server=SERVER, kind="webhook", received_at=self.clock.now(), body=b"\x00 no event")
             self.ledger.take_in([row])
             self.receiver.accept(SERVER, {}, b'{"topic": "mdm.Connect"}')
+        else:
+            self.luck.injected[_BEFALLS.get(deed.what, deed.what)] += 1
+            self._befall(deed, spec, now)
+
+    def _befall(self, deed: Deed, spec: DeviceSpec, now: int) -> None:
+        """What people elsewhere do to devices and servers."""
+        world = self.world
+        if deed.what == "stranger":
+            self._stranger(spec)
+        elif deed.what == "enrol":
+            world.enrol([spec.udid])
+        elif deed.what == "check_out" and world.devices[spec.udid].enrolled:
+            world.check_out(spec.udid)
+            if self.order.random() < 0.5:
+                self._book(replace(deed, what="enrol", at=now + int(self.order.uniform(0.2, 30) * HOUR)))
+        elif deed.what == "move" and world.move(spec.udid, says_goodbye=self.order.random() < 0.5):
+            self._boot()
+        elif deed.what == "storm":
+            until = now + int(self.order.uniform(1, 40) * HOUR)
+            for device in world.devices.values():
+                if isinstance(device, StormyDevice):
+                    device.storm_until = until
+        elif deed.what == "back_up":
+            world.back_up()
+        elif deed.what == "restore" and (again := world.play_back()) is not None:
+            self.restored = True
+            self.checks.resurrected |= again
 
     def _stranger(self, spec: DeviceSpec) -> None:
-        uuid = f"STRANGER-{self.clock.now()}"
+        uuid = f"STRANGER-{self.world_clock.now()}"
         action = "InstallASAP" if self.order.random() < 0.6 else "Default"
         command = {
             "RequestType": "ScheduleOSUpdate",
@@ -365,17 +426,18 @@ class Simulation:
         }
         body = plistlib.dumps({"CommandUUID": uuid, "Command": command})
         headers = {"Authorization": basic_authorization(API_KEY)}
-        self.server.handle("PUT", f"/v1/enqueue/{spec.udid}", {}, headers, body)
-        self.luck.injected[STRANGER] += 1
+        self.world.server_of(spec.udid).handle("PUT", f"/v1/enqueue/{spec.udid}", {}, headers, body)
 
     def _step(self, until: int) -> None:
-        if self.clock.now() >= self.down_until:
+        if self.world_clock.now() >= self.down_until:
             self._let_turn()
         self._let_time_pass(until)
 
     def _let_turn(self) -> None:
         """Turns in seeded order, as long as one of them may have something to do."""
         waiting, self._news = sorted(BY_THE_CLOCK | self._news), set()
+        if self.order.random() < 0.1:
+            waiting.append("office")
         for _ in range(TURNS):
             if not waiting:
                 return
@@ -383,12 +445,17 @@ class Simulation:
             if self.luck.on and self.order.random() < 0.05:
                 self._news.add(name)
                 continue
+            if name in _WORK and self.order.random() > _IDLE and not self._has_work(name):
+                continue
             done = self._turn(name)
             if done is None:
                 return
             if done:
                 waiting += [other for other in _NEWS_FOR[name] if other not in waiting]
         raise Broken("I9", f"after {TURNS} turns the service has still something to do")
+
+    def _has_work(self, name: str) -> bool:
+        return bool(self.store.value(_WORK[name], now=self.clock.now()))
 
     def _turn(self, name: str) -> object:
         """One turn and the checks after it; None: the process died."""
@@ -407,34 +474,57 @@ class Simulation:
             raise
         except Exception as error:
             raise Broken("I9", f"{name} fails for everybody: {type(error).__name__}: {error}") from error
+        else:
+            if name == "gates":
+                self.checks.pace()
         if done:
             self.say(f"  {name}: {done}")
             self.checks.after_turn(name)
         return done
 
     def _let_time_pass(self, until: int) -> None:
-        now = self.clock.now()
+        now, luck = self.world_clock.now(), self.luck
+        self._set_clocks()
+        underway = [call for line in self._lines.values() for call in line.underway]
         wakes = [self.world.next_at(), self.down_until, self._due_at(), until]
-        wakes += [deed.at for deed in self._deeds[:1]]
+        wakes += [deed.at for deed in self._deeds[:1]] + [call.at for call in underway]
         at = min(wake for wake in wakes if wake and wake > now)
-        if self.luck.strikes("the service lags", self.story.faults.slow):
-            at += int(self.luck.between(0.1, 5) * HOUR)
+        if luck.strikes("the service lags", self.story.faults.slow):
+            at += int(luck.between("the service lags", 0.1, 5) * HOUR)
         else:
-            seconds = (40, 120, 900) if self.luck.on else (120, 1200, 1800)
+            seconds = (40, 120, 900) if luck.on else (120, 1200, 1800)
             at += int(self.order.uniform(0, self.order.choice(seconds)) * SECOND)
         at = min(at, until)
-        self.say(f"{clock_time(at)}")
+        for call in sorted(call for call in underway if call.at <= at):
+            self._pass(max(call.at, self.world_clock.now()))
+            self._lines[call.server].underway.remove(call)
+            self.say(f"    ⇒ {call.server} {call.call.path} {self.checks.named(call.call.body)} comes late")
+            words = call.call
+            self.servers[call.server].handle(words.method, words.path, words.query, words.headers, words.body)
+        self._pass(at)
+
+    def _pass(self, at: int) -> None:
+        self.say(f"{clock_time(at)}{f', by our clock {clock_time(at + self.clock.ahead)}' if self.clock.ahead else ''}")
         armed, before = self.checks.armed(), len(self.truth)
         self.world.run_until(at)
         self.checks.world_went_on(before, armed)
 
+    def _set_clocks(self) -> None:
+        luck, faults = self.luck, self.story.faults
+        if luck.strikes("our clock jumps", faults.clock_jumps):
+            self.clock.ahead = int(
+                luck.between("our clock", -1, 1) * luck.choice("our clock", (MINUTE, HOUR, 5 * HOUR))
+            )
+            self.say(f"  our clock is {timedelta(microseconds=self.clock.ahead)} ahead")
+        if luck.strikes("the server's clock jumps", faults.server_jumps):
+            self.world_clock.server_ahead += int(luck.between("server's clock", 0, 1) * 2 * HOUR)
+            self.say(f"  the server's clock is {timedelta(microseconds=self.world_clock.server_ahead)} ahead")
+
     def _due_at(self) -> int:
-        sql = "SELECT min(not_before) FROM outbox WHERE kind = 'step' AND status IN ('sending', 'unknown')"
-        with self.ledger.read() as tx:
-            due = tx.next_due() or 0
-            unsure = tx._connection.execute(text(sql)).scalar() or 0
+        """When the service has something to do next, by the world's time."""
+        due, unsure = self.store.rows(_DUE)[0]
         now = self.clock.now()
-        return min((at for at in (due, unsure) if at > now), default=0)
+        return min((at - self.clock.ahead for at in (due or 0, unsure or 0) if at > now), default=0)
 
     # --- for people ---
 

@@ -1,14 +1,17 @@
 """From a seed to a story: who the devices are, what is planned, what people and strangers do, what goes wrong."""
 
-from dataclasses import dataclass, replace
-from datetime import time
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime, time, timedelta
 from random import Random
+from typing import Any
 
-from osupdate_kit.lab.clock import DAY, HOUR, MINUTE
+from osupdate_kit.lab.clock import DAY, HOUR, MINUTE, SECOND
 from osupdate_kit.lab.specs import PROFILES, DeviceSpec, Release, release
 from osupdate_kit.protocol.terms import InstallAction, Platform
 from osupdate_kit.rollout.waves import Limits, Opening, Wave, Who
-from osupdate_kit.rollout.windows import Window
+from osupdate_kit.rollout.windows import Blackout, Window
 from tests.lab.worlds import MONDAY
 
 TARGET = "26.1"
@@ -39,8 +42,9 @@ class Deed:
     """Something that a person, another party or the world does; `device` is the number of a device."""
 
     at: int
-    what: str  # pause resume halt cancel abandon hold release open lift | stranger enrol check_out rubbish
-    device: int = 0
+    what: str  # pause resume halt cancel abandon retry extend hold release open lift | stranger enrol check_out rubbish
+    #            move storm back_up restore
+    device: int = 0  # its number, as its UDID ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,10 @@ class Faults:
     crash_commit: float = 0.0  # the process dies just before, or just after, a commit
     crash_call: float = 0.0  # … just before a call leaves, or when the server has acted
     store_fails: float = 0.0  # the database refuses a commit; the process lives
+    store_away: float = 0.0  # the database cannot be reached for a while, or is cut off within a transaction
+    disk_full: float = 0.0  # the disk takes no page more for a while
     call_lost: float = 0.0  # the server sees nothing
+    call_late: float = 0.0  # the server sees it minutes or hours after the kit has given it up
     answer_lost: float = 0.0  # the server has acted, and no answer comes, or a proxy's page
     lost: float = 0.0
     doubled: float = 0.0
@@ -59,6 +66,8 @@ class Faults:
     garbled: float = 0.0  # of the answers of one device
     receiver_down: float = 0.0  # of the hours
     slow: float = 0.0  # of the moments at which the service lags behind by hours
+    clock_jumps: float = 0.0  # of the moments at which our machine's clock is set, ahead or back
+    server_jumps: float = 0.0  # of the moments at which the server's clock is set ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +82,8 @@ class Scenario:
     actions: dict[Platform, tuple[InstallAction, ...]]
     max_user_deferrals: int | None
     window: Window
+    download_window: Window | None
+    blackouts: tuple[Blackout, ...]
     tries: int
     batch_ids: int
     deeds: tuple[Deed, ...]
@@ -81,6 +92,8 @@ class Scenario:
     waves: tuple[Wave, ...]
     limits: Limits
     slots_per_site: int
+    late_minutes: tuple[int, int]  # how late the late events are
+    skew: int  # how far the server's clock is ahead of ours from the beginning
     starts_at: int  # the rollout
     deadline_at: int
     calm_at: int  # faults end
@@ -90,6 +103,10 @@ class Scenario:
     def garbled(self) -> int | None:
         """The number of the device whose answers cannot be read."""
         return len(self.specs) - 1 if self.faults.garbled else None
+
+    def spec_of(self, number: int) -> DeviceSpec | None:
+        """The device of that number; None where a shortened story has left it out."""
+        return next((spec for spec in self.specs if spec.udid.endswith(f"-{number}")), None)
 
 
 def scenario(seed: int) -> Scenario:
@@ -121,6 +138,8 @@ def scenario(seed: int) -> Scenario:
         },
         max_user_deferrals=luck.choice((0, 1, 2, 4)) if deferring and not item else None,
         window=Window(opens=opens, closes=closes) if nightly else Window(),
+        download_window=_download_window(luck) if nightly else None,
+        blackouts=_blackouts(luck, starts_at),
         tries=luck.choice((1, 2, 3, 3)),
         batch_ids=luck.choice((1, 2, 200)),
         deeds=_deeds(luck, len(specs), starts_at, deadline_at, calm_at),
@@ -129,11 +148,25 @@ def scenario(seed: int) -> Scenario:
         waves=(waves := _waves(luck, starts_at)),
         limits=_limits(luck),
         slots_per_site=luck.choice((0, 0, 0, 1)) if len(waves) == 1 else 0,
+        late_minutes=luck.choice(((2, 900), (2, 900), (600, 6000))),
+        skew=int(luck.uniform(-15, 15) * MINUTE) if luck.random() < 0.3 else 0,
         starts_at=starts_at,
         deadline_at=deadline_at,
         calm_at=calm_at,
         ends_at=calm_at + 80 * HOUR,
     )
+
+
+def _download_window(luck: Random) -> Window | None:
+    return luck.choice((None, None, Window(), Window(opens=time(12), closes=time(20))))
+
+
+def _blackouts(luck: Random, starts_at: int) -> tuple[Blackout, ...]:
+    if luck.random() < 0.85:
+        return ()
+    first = datetime.fromtimestamp(starts_at // SECOND, UTC).date() + timedelta(days=luck.randrange(2))
+    where = luck.choice(("", "", 'platform == "iPadOS"', 'platform == "macOS" or platform == "tvOS"'))
+    return (Blackout(first=first, last=first + timedelta(days=luck.randrange(2)), where=where, reason="exams"),)
 
 
 def _waves(luck: Random, starts_at: int) -> tuple[Wave, ...]:
@@ -208,6 +241,15 @@ def _deeds(luck: Random, devices: int, starts_at: int, deadline_at: int, calm_at
         hold = Deed(at=some_time(), what="hold", device=luck.randrange(devices))
         deeds += [hold, replace(hold, what="release", at=hold.at + int(luck.uniform(0.5, 40) * HOUR))]
     deeds += [Deed(at=some_time(), what=what) for what in ("open", "lift") if luck.random() < 0.5]
+    deeds += [Deed(at=some_time(), what=what) for what in ("retry", "extend") if luck.random() < 0.12]
+    if luck.random() < 0.08:
+        deeds.append(Deed(at=some_time(calm_at), what="move", device=luck.randrange(devices)))
+    while luck.random() < 0.12:
+        deeds.append(Deed(at=some_time(calm_at), what="storm"))
+    if luck.random() < 0.1:
+        backed_up = Deed(at=some_time(calm_at), what="back_up")
+        later = backed_up.at + int(luck.uniform(0.1, 20) * HOUR)
+        deeds += [backed_up, Deed(at=min(later, calm_at - MINUTE), what="restore")]
     return tuple(sorted(deeds, key=lambda deed: deed.at))
 
 
@@ -219,7 +261,10 @@ def _faults(luck: Random) -> Faults:
         crash_commit=share(0.6, 0.005, 0.06),
         crash_call=share(0.5, 0.02, 0.25),
         store_fails=share(0.2, 0.005, 0.05),
+        store_away=share(0.12, 0.005, 0.05),
+        disk_full=share(0.12, 0.005, 0.05),
         call_lost=share(0.3, 0.02, 0.3),
+        call_late=share(0.25, 0.02, 0.25),
         answer_lost=share(0.5, 0.02, 0.4),
         lost=share(0.4, 0.01, 0.3),
         doubled=share(0.4, 0.01, 0.4),
@@ -228,4 +273,76 @@ def _faults(luck: Random) -> Faults:
         garbled=share(0.15, 0.3, 1.0),
         receiver_down=share(0.2, 0.02, 0.15),
         slow=share(0.4, 0.01, 0.1),
+        clock_jumps=share(0.15, 0.005, 0.05),
+        server_jumps=share(0.1, 0.005, 0.05),
     )
+
+
+# --- shorter stories ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What is left of a seed's story: so failing ones are made short, and named. None: all of it."""
+
+    seed: int
+    devices: tuple[int, ...] | None = None  # numbers
+    deeds: tuple[int, ...] | None = None  # their places
+    faults: tuple[str, ...] | None = None  # kinds
+    plain: tuple[str, ...] = ()  # what is as it is by default, of PLAIN
+    hours: int | None = None  # of chaos
+
+    def story(self) -> Scenario:
+        """The story that is left."""
+        story = scenario(self.seed)
+        if self.devices is not None:
+            kept = [spec for number in self.devices if (spec := story.spec_of(number))]
+            story = replace(story, specs=tuple(kept))
+        if self.deeds is not None:
+            story = replace(story, deeds=tuple(story.deeds[place] for place in self.deeds))
+        if self.faults is not None:
+            story = replace(story, faults=Faults(**{"reorder": 0.0, **self._shares(story.faults)}))
+        for name in self.plain:
+            story = PLAIN[name](story)
+        if self.hours is not None:
+            calm_at = min(story.calm_at, story.starts_at + self.hours * HOUR)
+            story = replace(story, calm_at=calm_at, ends_at=calm_at + 80 * HOUR)
+        return story
+
+    def _shares(self, faults: Faults) -> dict[str, float]:
+        return {name: getattr(faults, name) for name in self.faults or ()}
+
+    @staticmethod
+    def name_of(text: str) -> str:
+        """What people call a named seed."""
+        return str(json.loads(text).get("name", text))
+
+    def to_json(self) -> str:
+        return json.dumps({key: value for key, value in asdict(self).items() if value not in (None, ())})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Cut":
+        """Of a number, or of what `to_json` wrote; other keys are for people."""
+        words: Mapping[str, Any] = json.loads(text)
+        if isinstance(words, int):
+            return cls(seed=words)
+        known = {field.name for field in fields(cls)}
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in words.items() if k in known})
+
+
+PLAIN: Mapping[str, Callable[[Scenario], Scenario]] = {
+    "window": lambda story: replace(story, window=Window(), download_window=None),
+    "download_window": lambda story: replace(story, download_window=None),
+    "blackouts": lambda story: replace(story, blackouts=()),
+    "waves": lambda story: replace(story, waves=(Wave(),), slots_per_site=0),
+    "limits": lambda story: replace(story, limits=Limits()),
+    "broken_plan": lambda story: replace(story, broken_plan=False),
+    "census": lambda story: replace(story, census=False),
+    "skew": lambda story: replace(story, skew=0),
+    "batch_ids": lambda story: replace(story, batch_ids=200),
+    "storage": lambda story: replace(story, storage="kv", delete=False),
+    "habits": lambda story: replace(
+        story, specs=tuple(replace(spec, behaviour=PROFILES["always_on"]) for spec in story.specs)
+    ),
+    "zones": lambda story: replace(story, specs=tuple(replace(spec, time_zone="UTC") for spec in story.specs)),
+}
