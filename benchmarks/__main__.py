@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import charts, enqueue, memory, receiver, rehearsal, reports, storage, verdicts, worker
+from benchmarks import charts, declarations, enqueue, memory, receiver, rehearsal, reports, storage, verdicts, worker
 from benchmarks.measure import Line
 
 Bench = Callable[[bool], Iterable[Line]]
@@ -19,6 +19,7 @@ BENCHES: Mapping[str, Bench] = {
     "insert": storage.run_insert,
     "worker": worker.run,
     "enqueue": enqueue.run,
+    "declarations": declarations.run,
     "turn": storage.run_turn,
     "verdicts": verdicts.run,
     "rehearsal": rehearsal.run,

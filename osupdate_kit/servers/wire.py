@@ -15,6 +15,7 @@ from typing import Any
 
 import requests
 from requests.auth import HTTPBasicAuth
+from requests.cookies import extract_cookies_to_jar
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 MAX_PATH_BYTES = 1_000_000  # Go's servers read about 1 MiB of request head
@@ -94,6 +95,7 @@ class Wire:
         self._timeout_seconds = timeout_seconds
         self._session = session or _own_session(self.url)
         self._lock = Lock()
+        self._prepared: dict[bool, requests.PreparedRequest] = {}
 
     def call(self, method: str, path: str, body: bytes | None = None, *, signed: bool = True) -> Answer:
         """One try; never raises. The answer is read as a JSON object. signed: with our key."""
@@ -121,19 +123,7 @@ class Wire:
     ) -> Reply:
         """One try; never raises. Redirects are not followed: they would carry a command, or the key, to a stranger."""
         try:
-            with (
-                self._lock,
-                self._session.request(
-                    method,
-                    f"{self.url}{path}",
-                    data=body,
-                    headers={**({"Content-Type": content_type} if body else {}), **(headers or {})},
-                    auth=self._auth if signed else None,
-                    timeout=(min(_CONNECT_SECONDS, self._timeout_seconds), self._timeout_seconds),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response,
-            ):
+            with self._lock, self._sent(method, path, body, signed, content_type, headers) as response:
                 try:
                     text = _text(response, time.monotonic() + self._timeout_seconds)
                 except requests.RequestException as error:
@@ -143,6 +133,41 @@ class Wire:
                 return Reply(response.status_code, text, response.headers)
         except requests.RequestException as error:
             return Reply(broken=_named(error), sent=not _never_left(error))
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        signed: bool,
+        content_type: str,
+        headers: Mapping[str, str] | None,
+    ) -> requests.Response:
+        """What `Session.request` does; but what is the same for each call is prepared once, in half the time."""
+        session = self._session
+        if signed not in self._prepared:
+            made = requests.Request("GET", self.url, auth=self._auth if signed else None)
+            self._prepared[signed] = session.prepare_request(made)
+        request = self._prepared[signed].copy()
+        request.method, request.url = method, f"{self.url}{path}"
+        request.headers.update(headers or {})
+        if body:
+            request.headers["Content-Type"] = content_type
+        request.prepare_body(body, None)
+        if session.cookies:
+            request.headers.pop("Cookie", None)
+            request.prepare_cookies(session.cookies)
+        response = session.get_adapter(request.url).send(
+            request,
+            stream=True,
+            timeout=(min(_CONNECT_SECONDS, self._timeout_seconds), self._timeout_seconds),
+            verify=True if session.verify is None else session.verify,
+            cert=session.cert,
+            proxies=session.proxies,
+        )
+        if "Set-Cookie" in response.headers:  # such as those that keep us at one of several servers
+            extract_cookies_to_jar(session.cookies, request, response.raw)  # type: ignore[no-untyped-call]
+        return response
 
 
 def kind_of(body: bytes) -> str:
