@@ -43,13 +43,23 @@ def _account() -> str:
         return getpass.getuser()
     import pwd
 
-    number = os.getuid()
-    if number == 0 and os.environ.get("SUDO_UID", "").isdecimal():  # sudo sets it; only root could have set another
-        number = int(os.environ["SUDO_UID"])
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"
+    def entry(number: int) -> tuple[str, str]:
+        try:
+            found = pwd.getpwuid(number)
+        except KeyError:
+            return f"user {number}", ""
+        return found.pw_name, found.pw_shell
+
+    name, shell = entry(os.getuid())
+    called_by = os.environ.get("SUDO_UID", "")
+    if called_by.isdecimal() and vouches(os.getuid(), shell):
+        name, _ = entry(int(called_by))
+    return name
+
+
+def vouches(account: int, shell: str) -> bool:
+    """Can only sudo, or root, have said who called? Nobody else sets variables of root, or of whom none logs in as."""
+    return account == 0 or shell.endswith(("/nologin", "/false"))
 
 
 def keep_rule(kit: "Kit", rule: SecondPerson) -> None:

@@ -16,6 +16,7 @@ from osupdate_kit.protocol.commands import (
 )  # fmt: skip
 from osupdate_kit.protocol.terms import Platform, RequestType
 from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout import assignments as assigned
 from osupdate_kit.rollout.assignments import TAKE
 from osupdate_kit.rollout.enforcement import deadline, enforcement_text, take_back_text
 from osupdate_kit.rollout.engine import Act, Ask, Assign, Push, asks_by_key, next_steps, only_downloads
@@ -148,6 +149,9 @@ class Loop:
                 continue
             plan = self._plans.plan(tx, number)
             facts = facts_of(devices[key].facts)
+            if rollout.waits and _at_rest(facts):  # not even asked, until another person approves
+                later.append((number, key, None))
+                continue
             course, hold = self._plans.course(tx, journey), holds.get(key)
             downloads = only_downloads(facts, course)
             held = why_held(hold, journey, halts[number], declared=devices[key].device.declared)
@@ -217,6 +221,12 @@ def _assignment(row: OutboxRow, act: Assign, journey: StoredJourney, plan: Rollo
         OSVersion.parse(journey.os_version_start),
     )
     return replace(row, command=command, gate=at)
+
+
+def _at_rest(facts: Facts) -> bool:
+    """Is nothing under way on it, of any rollout, of which the truth is still to be asked for?"""
+    under_way = facts.open_steps() or facts.accepted or facts.unresolved or assigned.held(facts.assignments)
+    return not under_way
 
 
 def withdraw(tx: Transaction, plans: Plans, rollout: int, now: int) -> int:

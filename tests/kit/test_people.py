@@ -13,7 +13,7 @@ import pytest
 
 from osupdate_kit.errors import RolloutError, SelectionError
 from osupdate_kit.kit import Kit
-from osupdate_kit.kit.people import who_acts
+from osupdate_kit.kit.people import vouches, who_acts
 from osupdate_kit.kit.rollouts import Rollout
 from osupdate_kit.lab.fleet import make_fleet, makeup
 from osupdate_kit.rehearsal import SERVER, Rehearsal, write_list
@@ -82,6 +82,27 @@ def test_a_large_rollout_waits_until_another_person_approves(office: Office) -> 
     assert said == [("bob", "approve", taking)]
     with pytest.raises(RolloutError, match="waits for nobody"):
         Rollout(office.bob, rollout.id).approve()
+
+
+def test_macs_are_not_even_asked_before_another_person_approves(office: Office) -> None:
+    kit = office.ada
+    with kit.ledger.write() as tx:
+        tx.set_second_person(SecondPerson(1))
+    chosen = kit.select('platform == "macOS"')
+    rollout = kit.start(kit.plan(chosen, target="26.6.2", allow_major=True))
+    office.rehearsal.run(1)
+
+    def asked() -> int:
+        with kit.ledger.read() as tx:
+            events = tx.events_of([device.key for device in chosen.devices]).values()
+            return sum(event.rollout == rollout.id for mine in events for event in mine)
+
+    assert asked() == 0
+    assert set(rollout.status().states) <= {"held", "barred"}
+    Rollout(office.bob, rollout.id).approve()
+    office.rehearsal.run(1)
+    assert asked() > 0
+    assert rollout.status().states.get("held", 0) == 0
 
 
 def test_the_service_judges_who_is_another_person_whatever_a_client_wrote(office: Office) -> None:
@@ -183,6 +204,14 @@ def test_a_note_needs_words_and_something_it_is_on(office: Office) -> None:
         office.ada.note("hello", device="nobody")
     with pytest.raises(RolloutError, match="no rollout 99"):
         office.ada.note("hello", rollout=99)
+
+
+@pytest.mark.parametrize(
+    ("account", "shell", "trusted"),
+    [(0, "/bin/bash", True), (998, "/usr/sbin/nologin", True), (998, "/bin/false", True), (1000, "/bin/bash", False)],
+)
+def test_sudo_s_word_counts_where_nobody_else_could_have_said_it(account: int, shell: str, trusted: bool) -> None:
+    assert vouches(account, shell) is trusted
 
 
 def test_the_account_is_the_systems_word_and_no_variables() -> None:
