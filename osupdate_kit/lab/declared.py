@@ -407,6 +407,7 @@ class Declarative:
         values: Items = {"management.declarations": self._declarations()}
         if self._full_due or "management.client-capabilities" in self._reported:
             values["management.client-capabilities"] = self._capabilities()
+            values["management.push-token"] = f"token-of-{self._spec.udid}"  # nobody but its server may keep it
         known = self._known()
         return values | {name: known[name] for name in sorted(self._subscribed & known.keys())}
 

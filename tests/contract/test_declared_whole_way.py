@@ -99,6 +99,7 @@ def test_an_update_is_declared_enforced_reported_and_withdrawn(kind: str) -> Non
         )  # fmt: skip
     assert [truth.version(one) for one in ("MAC-1", "OLD")] == ["15.6.1", "14.8"]
     assert truth.fights() == []
+    assert not [secret for device in devices for secret in device.secrets() if secret in inbox.bytes]
     assert len(truth.of("PAD-0", What.ASSIGNED, What.UNASSIGNED)) == 2
 
 

@@ -74,7 +74,8 @@ def test_what_is_not_subscribed_is_not_reported() -> None:
     world.enforce("18.7.2", WEDNESDAY, "PAD", subscribe=["softwareupdate.install-state", "passcode.is-present"])
     world.days(3)
     assert set(world.state("PAD")) == {
-        "management.declarations", "management.client-capabilities", "softwareupdate.install-state",
+        "management.declarations", "management.client-capabilities", "management.push-token",
+        "softwareupdate.install-state",
     }  # fmt: skip
     errors = [error["StatusItem"] for report in world.told("PAD") for error in report["Errors"]]
     assert set(errors) == {"passcode.is-present"}
