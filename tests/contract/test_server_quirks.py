@@ -392,3 +392,12 @@ def test_a_user_channel_has_an_id_of_its_own(subject: Subject) -> None:
     ids = part(subject.events(own, 1)[0][0])["ids"]
     assert ids == {"id": own, "parent_id": device.udid, "type": "User"}
     assert device.says("Idle") == ""
+
+
+def test_without_a_server_of_declarations_a_device_is_refused_and_the_webhook_told(subject: Subject) -> None:
+    device = Device(subject)
+    answer = device.checkin({"MessageType": "DeclarativeManagement", "Endpoint": "tokens"})
+    has_its_own = subject.kind.api.root != KINDS["nanomdm"].api.root
+    assert answer.status == (200 if has_its_own else 500)
+    topics = [event["topic"] for event, _, _ in subject.events(device.udid, 3)]
+    assert sorted(topics) == ["mdm.Authenticate", "mdm.DeclarativeManagement", "mdm.TokenUpdate"]
