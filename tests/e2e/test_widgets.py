@@ -239,3 +239,31 @@ def test_names_from_devices_stay_text_in_both_themes(open_notebook: OpenNotebook
         style = "node => [getComputedStyle(node).backgroundColor, getComputedStyle(node).color].join()"
         grounds.append(monitor.evaluate(style))
     assert grounds == ["rgb(255, 255, 255),rgb(21, 24, 30)", "rgb(18, 21, 26),rgb(240, 242, 245)"]
+
+
+SECOND = """
+from osupdate_kit.kit import Kit, Rollout
+from osupdate_kit.rollout.people import SecondPerson
+with kit.ledger.write() as tx:
+    tx.set_second_person(SecondPerson(1))
+rollout = kit.start(kit.plan(world.selection(), target=MACS, allow_major=True))
+world.turn()
+bob = Kit(kit.ledger, kit.servers, kit.clock, kit.cadences, who="bob")
+monitor = Rollout(bob, rollout.id).monitor()
+monitor
+"""
+
+
+def test_a_second_person_approves_in_the_monitor(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(WORLD, SECOND)
+    monitor = widget(notebook, "monitor")
+    expect(monitor.get_by_text("its plan waits for another person")).to_be_visible()
+    expect(monitor.get_by_text("for another person to approve of its plan").first).to_be_visible()
+    monitor.get_by_role("button", name="Approve…").press("Enter")
+    sure = monitor.get_by_role("group", name="Are you sure?")
+    expect(sure).to_contain_text("You are the second person")
+    sure.get_by_role("button", name="Approve").press("Enter")
+    expect(monitor.get_by_text("Approve is asked for")).to_be_visible()
+    notebook.run("world.turn()")
+    expect(monitor.get_by_text("Approve is done.")).to_be_visible()
+    expect(monitor.get_by_role("button", name="Approve…")).to_have_count(0)

@@ -81,11 +81,12 @@ function render({ model, el: host }) {
             ` · rollout ${h.rollout}, target `, el("b", {}, h.target), ", ends ", el("b", {}, h.deadline),
             h.reason ? [" · ", name(h.reason)] : "",
             h.status !== "running" && h.changed ? ` since ${h.changed}` : "")),
-        el("div", { class: "buttons" }, offer("retry", "quiet"), offer("resume", ""), offer("pause", ""), offer("cancel", "danger line"), offer("halt", "danger line"))),
+        el("div", { class: "buttons" }, offer("retry", "quiet"), offer("approve", ""), offer("resume", ""), offer("pause", ""), offer("cancel", "danger line"), offer("halt", "danger line"))),
       el("ul", { class: "notes" },
         trouble.text ? note("attention", el("b", {}, trouble.text), ` What you see is from ${trouble.since || "before"}; it is tried again by itself.`) : null,
         quiet ? note("attention", el("b", {}, "No word from the kernel"), ` since ${new Date(heard).toLocaleTimeString()}: it is busy or gone. What you see is from ${h.as_of}. The rollout itself goes on without it.`) : null,
         !h.served && !h.over ? note("attention", el("b", {}, "No service works on this store"), ", so nothing moves. Start one: ", el("code", { class: "mono" }, "osupdate-kit serve")) : null,
+        h.asks.approve ? note("waiting", el("b", {}, "Nothing is sent"), ": its plan waits for another person than who asked for it to approve.") : null,
         model.get("asked").slice(-3).map(outcome)),
     );
   }
