@@ -34,12 +34,12 @@ def test_every_class_is_explained() -> None:
 def test_a_retry_is_no_help_where_only_another_command_or_device_would_be() -> None:
     lasting = {failure for failure, cause in CAUSES.items() if cause.retry is Retry.NO}
     assert lasting == {
-        FailureClass.BUG, FailureClass.UNSUPPORTED, FailureClass.SUPERVISION, FailureClass.DEADLINE,
+        FailureClass.BUG, FailureClass.UNSUPPORTED, FailureClass.SUPERVISION, FailureClass.INVALID, FailureClass.DEADLINE,
     }  # fmt: skip
 
 
-def test_every_class_has_a_signal_but_the_one_that_is_the_clock_s() -> None:
-    assert {failure for _, _, failure in SIGNALS} == set(FailureClass) - {FailureClass.DEADLINE}
+def test_every_class_has_a_signal_but_the_clock_s_and_the_declaration_s() -> None:
+    assert {failure for _, _, failure in SIGNALS} == set(FailureClass) - {FailureClass.DEADLINE, FailureClass.INVALID}
 
 
 def test_the_signals_are_all_that_is_known_and_each_once() -> None:
