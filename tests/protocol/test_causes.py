@@ -34,7 +34,8 @@ def test_every_class_is_explained() -> None:
 def test_a_retry_is_no_help_where_only_another_command_or_device_would_be() -> None:
     lasting = {failure for failure, cause in CAUSES.items() if cause.retry is Retry.NO}
     assert lasting == {
-        FailureClass.BUG, FailureClass.UNSUPPORTED, FailureClass.SUPERVISION, FailureClass.INVALID, FailureClass.DEADLINE,
+        FailureClass.BUG, FailureClass.UNSUPPORTED, FailureClass.SUPERVISION, FailureClass.INVALID,
+        FailureClass.DEADLINE,
     }  # fmt: skip
 
 
