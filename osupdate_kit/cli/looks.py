@@ -6,7 +6,18 @@ import typer
 
 from osupdate_kit.cli.common import Common, print_json, say, table
 from osupdate_kit.cli.fleet import AsJson
-from osupdate_kit.kit.today import ALERTS, ENDED, KINDS, NEEDS, SINCE, alert_rows, ended_rows, need_rows, site_rows
+from osupdate_kit.kit.today import (
+    ALERTS,
+    DEADLINES,
+    ENDED,
+    KINDS,
+    NEEDS,
+    SINCE,
+    alert_rows,
+    ended_rows,
+    need_rows,
+    site_rows,
+)
 
 SITES = 20
 
@@ -37,6 +48,8 @@ def today(
         sites = site_rows(found)
         more = f" ({SITES} of {len(sites):,}; --json names all)" if len(sites) > SITES else ""
         table(f"\nBy site{more}", ["site", *KINDS], sites[:SITES], numbers=len(KINDS))
+    if found.deadlines:
+        table("\nDeadlines of declarations", DEADLINES, list(found.deadlines.items()), numbers=1)
     if found.alerts:
         table("\nAlerts that stand", ALERTS, alert_rows(found))
 

@@ -1,9 +1,9 @@
 """`plan` and `rollout`: intend, look, begin, watch, stop."""
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -23,7 +23,7 @@ from osupdate_kit.rollout.plan import timing_of
 from osupdate_kit.rollout.preflight import NO_WAY_BACK
 from osupdate_kit.rollout.state import ATTENTION, ENDS
 from osupdate_kit.rollout.windows import Blackout
-from osupdate_kit.views.status import STATES, RolloutStatusView, WaveStatus, iso
+from osupdate_kit.views.status import GROUPS, ROUTES, STATES, RolloutStatusView, WaveStatus, iso
 
 plan = typer.Typer(no_args_is_help=True, help="Plans: who takes which version, how, and by when.")
 rollout = typer.Typer(no_args_is_help=True, help="Rollouts: begun plans.")
@@ -31,6 +31,7 @@ rollout = typer.Typer(no_args_is_help=True, help="Rollouts: begun plans.")
 POLL_SECONDS = 1.0
 ACT_SECONDS, ACT_POLL_SECONDS = 60.0, 0.1
 ARMED = "Armed, may still install because of us"
+T = TypeVar("T")
 _STOPPED = (RolloutStatus.HALTED, RolloutStatus.CANCELLED)
 
 PlanFile = Annotated[Path, typer.Argument(help="The plan's YAML, as `plan create` wrote it.")]
@@ -342,12 +343,16 @@ def status(
                 d.platform,
                 d.os_version_reported,
                 d.state,
+                d.route,
+                f"{d.deadline}, {d.time_left}" if d.time_left else "",
                 ", ".join(d.flags),
                 f"{d.reason} {d.remedy}".strip(),
             )
             for d in found.devices
         ]
-        table("", ("device", "platform", "reports", "state", "flags", "why, and what to do"), rows)
+        heads = ("device", "platform", "reports", "state", "by", "deadline", "flags", "why, and what to do")
+        dull = () if found.declares else (4, 5)
+        table("", _without(dull, heads), [_without(dull, row) for row in rows])
 
 
 def _print(status: RolloutStatusView) -> None:
@@ -360,6 +365,8 @@ def _print(status: RolloutStatusView) -> None:
         say(f"Nothing is sent: {APPROVAL}. {status.approval}. {APPROVE.format(status.rollout)}")
     if status.owner:
         say(f"In the hands of {status.owner}.")
+    if status.declares:
+        _instruments(status)
     if status.excluded:
         say(f"Barred: {counted(status.excluded)}.")
     if status.waves:
@@ -371,6 +378,25 @@ def _print(status: RolloutStatusView) -> None:
         say(f"Failed by cause: {counted(status.failures)}.")
     if status.armed:
         say(f"{ARMED} ({len(status.armed):,}): {some(status.armed, 20)}")
+
+
+def _instruments(status: RolloutStatusView) -> None:
+    """By which instrument, and by when declared devices enforce."""
+    cells = [
+        (ROUTES[route], sum(states.values()), *(_of(group, states) for group in GROUPS))
+        for route, states in status.instruments.items()
+    ]
+    table("", ("instrument", "devices", *(words for words, _ in GROUPS.values())), cells, numbers=1 + len(GROUPS))
+    if status.deadlines:
+        say(f"Deadlines of declarations: {counted(status.deadlines)}.")
+
+
+def _of(group: str, states: Mapping[str, int]) -> int:
+    return sum(states.get(state, 0) for state in GROUPS[group][1])
+
+
+def _without(places: Collection[int], row: Sequence[T]) -> list[T]:
+    return [cell for place, cell in enumerate(row) if place not in places]
 
 
 def _opening(wave: WaveStatus) -> str:

@@ -16,8 +16,9 @@ from osupdate_kit.errors import OSUpdateKitError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.kit.plans import Draft, barrier_words
 from osupdate_kit.kit.watch import watch
+from osupdate_kit.rollout.deadlines import left_words
 from osupdate_kit.rollout.eligibility import Barrier
-from osupdate_kit.rollout.journey import RolloutStatus
+from osupdate_kit.rollout.journey import Instrument, RolloutStatus
 from osupdate_kit.views.grid import DeviceGrid, RowState
 from osupdate_kit.views.widgets import Confirm, DeviceLine, PlanBuilder, RolloutMonitor
 from osupdate_kit.views.widgets.thread import OneThread
@@ -167,7 +168,7 @@ def _news(
         look = watching.look(seen)
         if look is not None:
             for line in watching.all_lines():
-                state = _row_state(line)
+                state = _row_state(line, look.head.now)
                 if known.get(line.key) != state:
                     news[line.key] = known[line.key] = state
             watched[number] = watching, look.head.version
@@ -180,14 +181,16 @@ def _now(kit: "Kit") -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=kit.now())
 
 
-def _row_state(line: DeviceLine) -> RowState:
+def _row_state(line: DeviceLine, now: int) -> RowState:
     if line.cause:
         detail = cause_words(line.cause)
     elif line.state == "deferred" and line.deferrals_used is not None and line.deferrals_remaining is not None:
         detail = f"{line.deferrals_used} of {line.deferrals_used + line.deferrals_remaining}"
+    elif line.declaration.in_force:
+        detail = left_words(line.enforce_at, now)
     else:
         detail = line.barrier
-    return RowState(line.state, detail, bool(line.armed), line.regressed)
+    return RowState(line.state, detail, bool(line.armed), line.regressed, line.route == Instrument.DECLARATION)
 
 
 def _flag(frame: pd.DataFrame, name: str, *, unknown: bool) -> "pd.Series[bool]":

@@ -8,11 +8,13 @@ from osupdate_kit.errors import RolloutError
 from osupdate_kit.kit.plans import barrier_words
 from osupdate_kit.protocol.causes import cause_of, name_of
 from osupdate_kit.protocol.terms import Platform
-from osupdate_kit.rollout.journey import Armed
+from osupdate_kit.rollout.deadlines import Due, Standing, due, left_words, standing
+from osupdate_kit.rollout.journey import Armed, Instrument
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import Cadences, Gate
 from osupdate_kit.rollout.shown import SETTLED, Moment, shown
 from osupdate_kit.rollout.state import State
+from osupdate_kit.rollout.words import micros
 from osupdate_kit.service.loop import gate_of, why_held
 from osupdate_kit.stores.ledger import StoredJourney, StoredRollout, StoredWave, Transaction
 from osupdate_kit.views.status import (
@@ -54,6 +56,7 @@ def status(
     listed: list[DeviceStatus] = []
     excluded: Counter[str] = Counter()
     by_wave: Counter[tuple[str, str]] = Counter()
+    deadlines: Counter[Due] = Counter()
 
     def rows() -> Iterator[DeviceStatus]:
         for row in device_rows(tx, rollout, now, cadences):
@@ -61,11 +64,13 @@ def status(
                 excluded[barrier_words(row.barrier)] += 1
             else:
                 by_wave[row.wave, row.state] += 1
+            if when := due_of(row, now):
+                deadlines[when] += 1
             if keep(row):
                 listed.append(row)
             yield row
 
-    states, failures, armed, total = summary(rows())
+    states, failures, armed, total, instruments = summary(rows())
     return RolloutStatusView(
         rollout=rollout,
         name=plan.name,
@@ -84,6 +89,8 @@ def status(
             HaltStatus(number=halt.id, part=halt.part, reason=halt.reason, since=iso(halt.at))
             for halt in tx.halts(rollout)
         ),
+        instruments=instruments,
+        deadlines={when.value: deadlines[when] for when in Due if deadlines[when]},
         owner=handed.owner if (handed := tx.handovers().get(rollout)) else stored.by,
         approval=_approval(tx, stored),
         devices=tuple(listed),
@@ -95,6 +102,13 @@ def _approval(tx: Transaction, stored: StoredRollout) -> str:
     if asked is None:
         return ""
     return f"{asked.asked_by} asked on {moment(asked.asked_at)}; {count(asked.devices)} devices take it"
+
+
+def due_of(row: DeviceStatus, now: int) -> Due | None:
+    """When such a device enforces its declaration, as figures count it."""
+    if not row.declaration:
+        return None  # as most
+    return due(Standing(row.declaration), micros(row.deadline) if row.deadline else 0, now)
 
 
 def _wave(wave: StoredWave, by_wave: Counter[tuple[str, str]]) -> WaveStatus:
@@ -147,6 +161,11 @@ def look_over(
     return Over(state, why, cause, cause_of(cause).remedy if cause else "", presumed)
 
 
+def route_of(stored: StoredJourney) -> Instrument:
+    """By which instrument it goes now; a barred one by none."""
+    return Instrument.NONE if stored.barred else stored.journey.route
+
+
 def _row(
     stored: StoredJourney,
     seen_at: int,
@@ -160,6 +179,7 @@ def _row(
 ) -> DeviceStatus:
     journey = stored.journey
     over = look_over(stored, seen_at, rollout, plan, now, cadences, held=held)
+    where = standing(over.state, journey.route, journey.armed, journey.enforce_at, now)
     return DeviceStatus(
         udid=stored.udid,
         serial=stored.serial,
@@ -183,6 +203,10 @@ def _row(
         cause=over.cause,
         name=name,
         wave=stored.wave,
+        route=route_of(stored).value,
+        declaration=where.value,
+        deadline=iso(journey.enforce_at) if journey.enforce_at else None,
+        time_left=left_words(journey.enforce_at, now) if where.in_force else "",
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from osupdate_kit.errors import AnalysisError, PlanError
 from osupdate_kit.protocol.causes import Cause, Owner, Retry
 from osupdate_kit.rollout.alerts import AlertKind
+from osupdate_kit.rollout.deadlines import Due
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.needs import need_of
 from osupdate_kit.rollout.people import APPROVE
@@ -94,6 +95,7 @@ class Today:
     needs: tuple[Need, ...]
     sites: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     alerts: tuple[Standing, ...] = ()
+    deadlines: Mapping[str, int] = field(default_factory=dict)  # declared devices that go on, by when they enforce
 
     def total(self, what: str) -> int:
         """done, failed, expired or others, over all rollouts."""
@@ -120,6 +122,10 @@ class Today:
             told.append(f"{count(self.in_need)} {'device needs' if self.in_need == 1 else 'devices need'} a person")
         if armed := sum(need.devices for need in self.needs if need.kind == "armed"):
             told.append(f"{count(armed)} may still install, though nothing is to be sent to them now")
+        if soon := self.deadlines.get(Due.DAY, 0):
+            told.append(f"{count(soon)} by declaration enforce within a day")
+        if late := self.deadlines.get(Due.OVERDUE, 0):
+            told.append(f"{count(late)} by declaration {'is' if late == 1 else 'are'} past the deadline")
         told += [alert.what.rstrip(".") for alert in self.alerts if alert.kind not in _NEEDS_TOO]
         return f"{ended} {'. '.join(told or ['Nothing needs a person'])}."
 
@@ -137,12 +143,14 @@ class Today:
             ("Ended since", pd.DataFrame(ended_rows(self), columns=ENDED)),
             ("Needs a person", pd.DataFrame(need_rows(self), columns=NEEDS)),
             ("By site", pd.DataFrame(site_rows(self), columns=("site", *KINDS))),
+            ("Deadlines of declarations", pd.DataFrame(self.deadlines.items(), columns=DEADLINES)),
             ("Alerts that stand", pd.DataFrame(alert_rows(self), columns=ALERTS)),
         )
         parts = [f"<p>{what}</p>{Table(frame)._repr_html_()}" for what, frame in tables if len(frame)]
         return f"<p><b>{escape(self.finding)}</b><br>as of {moment(self.at)}</p>{''.join(parts)}"
 
 
+DEADLINES = ("they enforce", "devices")
 ENDED = ("rollout", "name", "now", "done", "failed", "expired", "others")
 ALERTS = ("since", "kind", "what", "told")
 NEEDS = ("devices", "what", "whose move", "what to do", "rollouts")
@@ -227,6 +235,7 @@ def today(kit: "Kit", since: str = SINCE) -> Today:
         needs=tuple(needs),
         sites=counted.sites(),
         alerts=alerts,
+        deadlines=counted.deadlines(),
     )
 
 
@@ -246,6 +255,14 @@ class _Counted:
         self._devices: Counter[tuple[str, str]] = Counter()
         self._rollouts: dict[tuple[str, str], set[int]] = {}
         self._sites: dict[str, Counter[str]] = {}
+        self._deadlines: Counter[str] = Counter()
+
+    def enforce(self, rows: Iterable[tuple[str, int]]) -> None:
+        """rows: declared devices by when they enforce."""
+        self._deadlines.update(dict(rows))
+
+    def deadlines(self) -> dict[str, int]:
+        return {when.value: self._deadlines[when] for when in Due if self._deadlines[when]}
 
     def add(self, kind: str, cause: str, rows: Iterable[tuple[str, int]], rollout: int) -> None:
         """rows: devices by site."""
@@ -280,6 +297,7 @@ def _look(
     kit: "Kit", backend: "ibis.BaseBackend", stored: StoredRollout, name: str, since: int, now: int, counted: _Counted
 ) -> Ended:
     """One rollout: what ended, and its needs into `counted`."""
+    from osupdate_kit.analysis.deadlines import deadlines
     from osupdate_kit.analysis.needs import armed_at_large, ended, needs
     from osupdate_kit.analysis.scope import Scope
 
@@ -291,6 +309,8 @@ def _look(
         for (state, cause), rows in needs(scope).groupby(["state", "cause"]):
             counted.add(state, cause, rows[["site", "devices"]].itertuples(index=False), stored.id)
             expired += int(rows["devices"].sum()) if state == State.EXPIRED else 0
+    if not over:
+        counted.enforce(deadlines(scope)[["due", "devices"]].itertuples(index=False))
     for armed, rows in armed_at_large(scope).groupby("armed"):
         counted.add("armed", armed, rows[["site", "devices"]].itertuples(index=False), stored.id)
     others = sum(ends.get(state, 0) for state in (State.NOTIFIED, State.DOWNLOADED_END))

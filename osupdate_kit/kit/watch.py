@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from osupdate_kit.errors import RolloutError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.kit.plans import barrier_words
-from osupdate_kit.kit.status import look_over, rollout_and_plan
+from osupdate_kit.kit.status import look_over, rollout_and_plan, route_of
+from osupdate_kit.rollout.deadlines import due, standing
 from osupdate_kit.rollout.history import Start
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import MINUTE
@@ -105,7 +106,7 @@ class Watching:
         with self._kit.ledger.read() as tx:
             stored, _ = rollout_and_plan(tx, self._rollout)
             journey = next(j for j in tx.journeys_of([line.key])[line.key] if j.journey.rollout == self._rollout)
-            return told_of(tx, self._plans, stored, journey, line)
+            return told_of(tx, self._plans, stored, journey, line, self._kit.clock.now())
 
     def raw(self, key: DeviceKey, seq: int) -> bytes | None:
         """The plist that the device sent, as far as redaction left it."""
@@ -151,14 +152,17 @@ def watch(kit: "Kit", rollout: int) -> Watching:
     return Watching(kit, rollout)
 
 
-def told_of(tx: Transaction, plans: Plans, rollout: StoredRollout, journey: StoredJourney, line: DeviceLine) -> Told:
-    """All that a device's story in a rollout is told from."""
+def told_of(
+    tx: Transaction, plans: Plans, rollout: StoredRollout, journey: StoredJourney, line: DeviceLine, now: int
+) -> Told:
+    """All that a device's story in a rollout is told from. now: as of when the line was read."""
     return Told(
         device=tx.devices([line.key])[line.key].device,
         line=line,
         events=tx.events_of([line.key]).get(line.key, []),
         course=None if journey.barred else plans.course(tx, journey),
         start=Start(rollout.started_at, rollout.start_seq),
+        now=now,
     )
 
 
@@ -179,6 +183,7 @@ def line_of(
 ) -> DeviceLine:
     journey = stored.journey
     over = look_over(stored, seen_at, rollout, plan, now, kit.cadences, held=held)
+    declaration = standing(over.state, journey.route, journey.armed, journey.enforce_at, now)
     return DeviceLine(
         key=journey.key,
         udid=stored.udid,
@@ -200,4 +205,8 @@ def line_of(
         deferrals_remaining=journey.deferrals_remaining,
         seen_at=seen_at,
         os_version=journey.os_version,
+        route=route_of(stored).value,
+        declaration=declaration,
+        enforce_at=journey.enforce_at,
+        due=due(declaration, journey.enforce_at, now),
     )

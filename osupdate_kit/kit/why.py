@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, NamedTuple
 from osupdate_kit.errors import PlanError, SelectionError
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.kit.watch import line_of, told_of
+from osupdate_kit.rollout.assignments import Said
+from osupdate_kit.rollout.deadlines import left_words
 from osupdate_kit.rollout.eligibility import WORDS, Barrier
 from osupdate_kit.rollout.events import RolloutEvent
+from osupdate_kit.rollout.journey import Instrument
 from osupdate_kit.rollout.needs import IN_NEED, need_of
 from osupdate_kit.rollout.people import APPROVAL, APPROVE
 from osupdate_kit.rollout.plan import RolloutPlan
-from osupdate_kit.rollout.state import State
+from osupdate_kit.rollout.state import Facts, State
 from osupdate_kit.service.loop import why_held
 from osupdate_kit.service.record import Plans
-from osupdate_kit.stores.ledger import Hold, StoredJourney, StoredRollout, Transaction
+from osupdate_kit.stores.ledger import Hold, StoredDevice, StoredJourney, StoredRollout, Transaction
 from osupdate_kit.views.status import iso, moment
 from osupdate_kit.views.text import clean
+from osupdate_kit.views.widgets.reported import pending_words
 from osupdate_kit.views.widgets.sections import wait_words
 from osupdate_kit.views.widgets.story import StoryLine, Told, story, words_of
 from osupdate_kit.views.widgets.watch import DeviceLine
@@ -81,6 +85,11 @@ class Part:
     remedy: str
     owner: str  # whose move it is, where a person is needed
     armed: str
+    instrument: str  # by which it goes now: command, declaration, none
+    declaration: str  # where its declaration stands; empty: it goes by command, or came to an end
+    deadline: str  # of a declaration that is in force, as the clock shows there
+    time_left: str
+    pending: str  # what it said is pending, and by when
     waits: str  # completes "it waits …"; empty where it waits for nothing
     opens_at: str  # when its window opens, where it waits for that, as the clock shows there
 
@@ -126,8 +135,7 @@ class Why:
         opens = f" That opens {part.opens_at}." if part.opens_at else ""
         reason = f" {clean(part.reason)}" if part.reason and not part.waits else ""
         stop = "" if not reason or reason.endswith(".") else "."
-        armed = f" It may still install because of us: a command is {part.armed}." if part.armed else ""
-        return f"{head}{waits}{opens}{reason}{stop}{armed}"
+        return f"{head}{waits}{opens}{reason}{stop}{_armed_words(part)}"
 
     @property
     def remedy(self) -> str:
@@ -157,8 +165,17 @@ class Why:
         return f"<p><b>{escape(self.finding)}</b>{do}<br>as of {moment(self.at)}</p>{''.join(parts)}"
 
 
+def _armed_words(part: Part) -> str:
+    if part.declaration:
+        by = f": it installs by {part.deadline} its own time, {part.time_left}" if part.deadline else ""
+        pending = f" It says that {part.pending} is pending." if part.pending else ""
+        return f" Its declaration is {part.declaration}{by}.{pending}"
+    what = "a declaration" if part.instrument == Instrument.DECLARATION else "a command"
+    return f" It may still install because of us: {what} is {part.armed}." if part.armed else ""
+
+
 WHO = ("server", "name", "platform", "model", "reports", "supervised", "site", "enrolled", "seen", "held")
-PARTS = ("rollout", "name", "target", "server", "status", "wave", "state", "why", "armed")
+PARTS = ("rollout", "name", "target", "server", "status", "wave", "by", "state", "why", "armed", "deadline")
 STORY = ("at", "rollout", "what", "detail", "state")
 
 
@@ -172,7 +189,8 @@ def who_rows(why: Why) -> list[tuple[object, ...]]:
 
 def part_rows(why: Why) -> list[tuple[object, ...]]:
     return [
-        (p.rollout, p.name, p.target, p.server, p.status, p.wave, p.state, p.reason, p.armed)
+        (p.rollout, p.name, p.target, p.server, p.status, p.wave, p.instrument, p.state, p.reason, p.armed,
+         f"{p.deadline}, {p.time_left}" if p.deadline else "")
         for p in why.parts
     ]  # fmt: skip
 
@@ -205,7 +223,7 @@ def why(kit: "Kit", wanted: str) -> Why:
         holds = tx.holds(keys, now)
         journeys = tx.journeys_of(keys)
         looks = [
-            _look(kit, tx, plans, journey, devices[key].device, holds.get(key), now)
+            _look(kit, tx, plans, journey, devices[key], holds.get(key), now)
             for key in keys
             for journey in journeys.get(key, ())
         ]
@@ -241,8 +259,9 @@ class _Look(NamedTuple):
 
 
 def _look(
-    kit: "Kit", tx: Transaction, plans: Plans, journey: StoredJourney, device: Device, hold: Hold | None, now: int
+    kit: "Kit", tx: Transaction, plans: Plans, journey: StoredJourney, known: StoredDevice, hold: Hold | None, now: int
 ) -> _Look:
+    device, facts = known.device, known.facts
     number = journey.journey.rollout
     rollout = tx.rollout(number)
     assert rollout is not None, number
@@ -252,10 +271,18 @@ def _look(
         return _Look(_unreadable(journey, rollout, error), None)
     held = why_held(hold, journey, tx.halts(number))
     line = line_of(journey, device.last_seen_at, rollout, plan, now, kit, held=held, name=device.name)
-    return _Look(_part(journey, rollout, plan, line, now), told_of(tx, plans, rollout, journey, line))
+    said = Facts.from_json(facts).said if line.declaration else {}
+    return _Look(_part(journey, rollout, plan, line, said, now), told_of(tx, plans, rollout, journey, line, now))
 
 
-def _part(journey: StoredJourney, rollout: StoredRollout, plan: RolloutPlan, line: DeviceLine, now: int) -> Part:
+def _part(
+    journey: StoredJourney,
+    rollout: StoredRollout,
+    plan: RolloutPlan,
+    line: DeviceLine,
+    reports: Mapping[str, Said],
+    now: int,
+) -> Part:
     state = State(line.state)
     reason, remedy, owner = line.reason, "", ""
     if state is State.BARRED:
@@ -283,7 +310,12 @@ def _part(journey: StoredJourney, rollout: StoredRollout, plan: RolloutPlan, lin
         remedy=remedy,
         owner=owner,
         armed=line.armed,
-        waits=wait_words(line.state, line.reason, plan.window),
+        instrument=line.route,
+        declaration=line.declaration.value,
+        deadline=local(line.enforce_at, line.time_zone or plan.time_zone) if line.declaration.in_force else "",
+        time_left=left_words(line.enforce_at, now) if line.declaration.in_force else "",
+        pending=pending_words(reports.get("pending", Said()).text, reports.get("pending_by", Said()).text),
+        waits=wait_words(line.state, line.reason, plan.window, line.declaration),
         opens_at=_opens(journey, plan, line, now) if line.reason == "window shut" else "",
     )
 
@@ -312,6 +344,11 @@ def _unreadable(journey: StoredJourney, rollout: StoredRollout, error: PlanError
         remedy=error.remedy,
         owner="",
         armed=journey.journey.armed.value,
+        instrument=journey.journey.route.value,
+        declaration="",
+        deadline="",
+        time_left="",
+        pending="",
         waits="",
         opens_at="",
     )
@@ -381,7 +418,8 @@ def _began(key: DeviceKey, rollout: int, line: StoryLine) -> _Dated:
 
 def _happened(event: RolloutEvent, lines: Mapping[int, StoryLine]) -> _Dated:
     """lines: what the stories of its rollouts say of the event."""
-    title, detail, minor = words_of(event, event.rollout)
+    line = lines.get(event.rollout) or (next(iter(lines.values()), None) if not event.rollout else None)
+    title, detail, minor = (line.title, line.detail, line.minor) if line else words_of(event, event.rollout)
     states = {rollout: str(line.state) for rollout, line in lines.items() if line.changed}
     return _Dated(
         (event.at, 2, event.seq),

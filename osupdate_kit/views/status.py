@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from osupdate_kit.rollout.needs import IN_NEED
 
@@ -20,6 +21,11 @@ GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "barred": ("barred", ("barred",)),
 }
 STATES = tuple(state for _, states in GROUPS.values() for state in states)
+ROUTES: Mapping[str, str] = {
+    "command": "by command",
+    "declaration": "by declaration",
+    "none": "barred",
+}  # instruments as people read them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,10 @@ class DeviceStatus:
     cause: str = ""  # why it failed or expired: the failure's class; where that is not known, domain and code
     name: str = ""  # as its user wrote it; "" = not known
     wave: str = ""
+    route: str = ""  # the instrument that it goes by now; `instrument` is the plan's
+    declaration: str = ""  # where it stands: on the device, taken back, …; "" = it goes by command, or came to an end
+    deadline: str | None = None  # of its declaration, by its own time zone, ISO 8601 UTC
+    time_left: str = ""  # until then: 3 d left, 2 h late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +102,8 @@ class RolloutStatusView:
     armed: tuple[str, ...]  # serials (or UDIDs) that may still install because of us
     waves: tuple[WaveStatus, ...] = ()  # in their order; none: all may begin at once
     halts: tuple[HaltStatus, ...] = ()  # those that stand
+    instruments: dict[str, dict[str, int]] = field(default_factory=dict)  # states by the instrument they go by now
+    deadlines: dict[str, int] = field(default_factory=dict)  # declared devices that go on, by when they enforce
     owner: str = ""  # who answers for it
     approval: str = ""  # who asked for the second person's approval that it waits for; empty: it waits for none
     devices: tuple[DeviceStatus, ...] = field(default=())
@@ -104,6 +116,11 @@ class RolloutStatusView:
     def to_dict(self) -> dict[str, object]:
         """JSON values, in the order in which people read them."""
         return asdict(self)
+
+    @property
+    def declares(self) -> bool:
+        """Does any of its devices go by declaration?"""
+        return "declaration" in self.instruments
 
     @property
     def groups(self) -> Iterator[tuple[str, str, int]]:
@@ -138,20 +155,33 @@ class RolloutStatusView:
         return f"{count(self.selected)} selected = {parts or 0}"
 
 
-def summary(devices: Iterable[DeviceStatus]) -> tuple[Counter[str], Counter[str], list[str], int]:
-    """Counts by state, by cause, the armed, and how many there are: one pass, nothing kept."""
-    states: Counter[str] = Counter()
+class Summary(NamedTuple):
+    """Counts over the devices of a rollout."""
+
+    states: Counter[str]
+    failures: Counter[str]  # by cause
+    armed: list[str]
+    total: int
+    instruments: dict[str, dict[str, int]]  # states by the instrument they go by now
+
+
+def summary(devices: Iterable[DeviceStatus]) -> Summary:
+    """One pass, nothing kept."""
+    states: Counter[tuple[str, str]] = Counter()
     failures: Counter[str] = Counter()
     armed: list[str] = []
-    total = 0
     for device in devices:
-        total += 1
-        states[device.state] += 1
+        states[device.route, device.state] += 1
         if device.cause:
             failures[device.cause] += 1
         if any(flag.startswith("armed") for flag in device.flags):
             armed.append(device.serial or device.udid)
-    return states, failures, armed, total
+    whole: Counter[str] = Counter()
+    routes: dict[str, dict[str, int]] = {}
+    for (route, state), number in states.items():
+        whole[state] += number
+        routes.setdefault(route, {})[state] = number
+    return Summary(whole, failures, armed, whole.total(), {route: routes[route] for route in ROUTES if route in routes})
 
 
 def count(number: int) -> str:

@@ -31,6 +31,7 @@ _SHARES = (  # of 100 devices, by state
     ("downloaded", 3), ("installing", 2), ("failed", 6), ("silent", 3), ("stalled", 2), ("unknown", 1), ("expired", 2),
     ("notified", 2), ("downloaded_end", 1), ("barred", 4),
 )  # fmt: skip
+_GOES_ON = ("held", "queued", "downloading", "downloaded", "installing", "silent", "stalled", "unknown")
 _STATE_OF = tuple(state for state, share in _SHARES for _ in range(share))
 _CAUSES = (
     ("space", "Free storage on it."), ("space", "Free storage on it."), ("power", "Attach it to power."),
@@ -45,6 +46,7 @@ def device(number: int) -> DeviceStatus:
     cause, remedy = _CAUSES[number // 100 % 4] if failed else ("", "")
     counted = state == "deferred" and number % 3 > 0
     barrier = _BARRIERS[number // 100 % 3] if state == "barred" else ""
+    declared = not barrier and number % 4 == 1
     return DeviceStatus(
         udid=f"00008030-{number:016X}",
         serial=HOSTILE[number // 50] if failed and number // 50 < len(HOSTILE) else f"DMPX{number:08}",
@@ -53,6 +55,10 @@ def device(number: int) -> DeviceStatus:
         state=state,
         flags=("armed on the device",) if state == "installing" else (),
         instrument="none" if barrier else "command",
+        route="none" if barrier else "declaration" if declared else "command",
+        declaration="on the device" if declared and state in _GOES_ON else "",
+        deadline=iso(AT + (number % 9 - 2) * 720 * MINUTE) if declared else None,
+        time_left="3 d left" if declared and state in _GOES_ON else "",
         os_version_at_start="26.4.1",
         os_version_reported="26.5" if state == "done" else "26.4.1",
         action_asked="InstallASAP",
@@ -75,7 +81,7 @@ def devices(number: int) -> Iterator[DeviceStatus]:
 
 
 def status(number: int) -> RolloutStatusView:
-    states, failures, armed, selected = summary(devices(number))
+    states, failures, armed, selected, instruments = summary(devices(number))
     return RolloutStatusView(
         rollout=7,
         name="November security",
@@ -89,6 +95,7 @@ def status(number: int) -> RolloutStatusView:
         states=dict(states),
         failures=dict(failures),
         armed=tuple(armed),
+        instruments=instruments,
     )
 
 

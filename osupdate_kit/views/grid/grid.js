@@ -11,6 +11,7 @@ const ANNOUNCE = 10_000; // ms between two spoken counts
 const PATIENCE = 5_000; // ms until a silent kernel is mentioned
 const ARMED = 1;
 const REGRESSED = 2;
+const DECLARED = 4;
 const PICKED = 1;
 const BARRED = 2;
 
@@ -50,6 +51,7 @@ const SHAPES = {
   barred: [RING, ["path", { d: "M3.8 12.2l8.4-8.4" }]],
   bolt: [["path", { d: "M9.5 1L3 9.5h4L6.2 15 13 6.5H9z", class: "solid" }]],
   back: [["path", { d: "M6 2.5L2.5 6 6 9.5M2.5 6H10a3.5 3.5 0 010 7H6" }]],
+  pennant: [["path", { d: "M4 14.5v-13M4 2.5h8.5l-2.2 3 2.2 3H4" }]],
 };
 const REACHED = { queued: 10, listing: 22, scheduled: 36, downloading: 50, downloaded: 66, installing: 80, verifying: 92 };
 
@@ -460,9 +462,9 @@ class GridView {
     if (detail && !beside) chip.append(make("i", "", detail));
     cell.append(chip);
     if (detail && beside) cell.append(make("span", "reason", detail));
-    for (const [bit, shape, word] of [[ARMED, "bolt", "armed"], [REGRESSED, "back", "regressed"]]) {
+    for (const [bit, shape, word] of [[ARMED, "bolt", "armed"], [REGRESSED, "back", "regressed"], [DECLARED, "pennant", "by declaration"]]) {
       if (!(flags & bit)) continue;
-      const flag = make("span", "flag g-attention", "", { title: word });
+      const flag = make("span", bit === DECLARED ? "flag plain" : "flag g-attention", "", { title: word });
       flag.append(icon(shape), make("span", "spoken", word));
       cell.append(flag);
     }

@@ -19,7 +19,8 @@ from osupdate_kit.views.grid.filters import ChoiceFilter
 from osupdate_kit.views.status import STATES
 from osupdate_kit.views.tokens import tokens
 
-ARMED, REGRESSED = 1, 2
+ARMED, REGRESSED, DECLARED = 1, 2, 4
+BY_DECLARATION = "by declaration"  # a choice of the filter that narrows all others
 BARRED = STATES.index("barred")
 
 
@@ -31,8 +32,10 @@ class RowState:
     detail: str = ""
     armed: bool = False
     regressed: bool = False
+    declared: bool = False  # it goes by declaration
 
 
+_FIELDS = ("state", "detail", "armed", "regressed", "declared")
 States: TypeAlias = pd.DataFrame | Mapping[DeviceKey, RowState | str]
 Reasons: TypeAlias = Mapping[DeviceKey, str]
 
@@ -65,19 +68,33 @@ class StateColumn:
     def ranks(self) -> Ranks:
         return np.append(np.arange(len(STATES), dtype=np.int32), LAST)[self.codes]
 
+    @property
+    def _declared(self) -> Mask:
+        declared: Mask = (self._flags & DECLARED > 0) & ~self.barred
+        return declared
+
     def fits(self, wanted: ChoiceFilter) -> Mask:
-        return np.append(np.isin(STATES, wanted.values), "" in wanted.values)[self.codes]
+        """In one of the states; of these, or of all where none is named, those by declaration if that is wanted."""
+        states = [value for value in wanted.values if value != BY_DECLARATION]
+        narrowed = len(states) < len(wanted.values)
+        found = np.append(np.isin(STATES, states), "" in states)[self.codes]
+        if not narrowed:
+            return found
+        return self._declared & found if states else self._declared
 
     def has(self, text: str) -> Mask:
         labels = [text in _label(state).lower() for state in STATES]
         reasons = [text in reason.lower() for reason in self._reasons]
         found: Mask = np.array([*labels, False])[self.codes] | np.array([*reasons, False])[self._why]
-        return found
+        return found | self._declared if text in BY_DECLARATION else found
 
     def choices(self, among: Mask) -> list[Choice]:
         counts = np.bincount(self.codes[among].astype(np.int16) + 1, minlength=len(STATES) + 1)
         found = [Choice(state, _label(state), int(counts[at])) for at, state in enumerate(STATES, 1) if counts[at]]
-        return [*found, Choice("", "(none)", int(counts[0]))] if counts[0] else found
+        if counts[0]:
+            found.append(Choice("", "(none)", int(counts[0])))
+        declared = int(np.count_nonzero(self._declared[among]))
+        return [*found, Choice(BY_DECLARATION, BY_DECLARATION, declared)] if declared else found
 
     def words(self, rows: Rows) -> list[str]:
         return [f"{_label(STATES[code])} {detail}".strip() if code >= 0 else "" for code, detail, _ in self._at(rows)]
@@ -100,11 +117,11 @@ class StateColumn:
         self._why[rows] = np.where(codes == empty, -1, codes)
 
     def update(self, rows: Rows, states: pd.DataFrame) -> Rows:
-        """Take `state` and, where given, `detail`, `armed`, `regressed`; the rows that changed by it."""
+        """Take `state` and, where given, `detail`, `armed`, `regressed`, `declared`; the rows that changed by it."""
         codes = _codes(states["state"])
         details = _filled(states, "detail", "").to_numpy(object)
         flags = np.zeros(len(states), np.uint8)
-        for name, bit in (("armed", ARMED), ("regressed", REGRESSED)):
+        for name, bit in (("armed", ARMED), ("regressed", REGRESSED), ("declared", DECLARED)):
             flags |= np.where(_filled(states, name, False).to_numpy(bool), np.uint8(bit), np.uint8(0))
         changed = (self._codes[rows] != codes) | (self._details[rows] != details) | (self._flags[rows] != flags)
         rows = rows[changed]
@@ -125,15 +142,15 @@ class StateColumn:
 
 
 def as_frame(states: States) -> pd.DataFrame:
-    """A mapping as a frame with `server`, `enrollment_id`, `state`, `detail`, `armed`, `regressed`."""
+    """A mapping as a frame with `server`, `enrollment_id`, and the fields of RowState."""
     if isinstance(states, pd.DataFrame):
         return states
     rows = [
-        (*key, given.state, given.detail, given.armed, given.regressed)
+        (*key, *(getattr(given, name) for name in _FIELDS))
         for key, value in states.items()
         for given in (RowState(value) if isinstance(value, str) else value,)
     ]
-    return pd.DataFrame(rows, columns=["server", "enrollment_id", "state", "detail", "armed", "regressed"])
+    return pd.DataFrame(rows, columns=["server", "enrollment_id", *_FIELDS])
 
 
 def _codes(states: "pd.Series[Any]") -> NDArray[np.int8]:

@@ -91,8 +91,8 @@ class DeviceGrid(anywidget.AnyWidget):
 
     barred: who can't be selected and why, by device or as the name of a column of reasons.
     states: what each device's rollout says: a frame with `server`, `enrollment_id`, `state` and, where wanted,
-        `detail`, `armed`, `regressed`, or a mapping. With it or with `barred` there is a state column; it replaces a
-        `state` of the frame.
+        `detail`, `armed`, `regressed`, `declared`, or a mapping. With it or with `barred` there is a state column; it
+        replaces a `state` of the frame.
     name: a grid of the same name that is made later takes over filters and selection, and this one is closed.
     columns: which to show, in order; otherwise the usual ones and all of the operator's own.
     kinds: what the values of the operator's own columns are, where it can't be told by looking.

@@ -21,6 +21,7 @@ function render({ model, el: host }) {
   const ask = top.appendChild(el("div", { class: "ask" }));
   const figures = top.appendChild(el("div", { class: "figures" }));
   const waves = place("section", { class: "card", "aria-label": "Waves" });
+  const instruments = place("section", { class: "card", "aria-label": "Instruments and deadlines" });
   const columns = place("div", { class: "cols" });
   const causes = columns.appendChild(el("section", { class: "card", "aria-label": "Failures by cause" }));
   const waits = columns.appendChild(el("section", { class: "card", "aria-label": "What it waits for" }));
@@ -179,6 +180,30 @@ function render({ model, el: host }) {
     }));
   }
 
+  // --- the two instruments ---
+
+  function drawInstruments() {
+    const { rows = [], deadlines = [], declared = 0, over = 0, next = "" } = model.get("instruments");
+    instruments.hidden = !rows.length;
+    if (instruments.hidden) return swap(instruments);
+    const due = deadlines.reduce((sum, row) => sum + row.devices, 0);
+    swap(
+      instruments,
+      title(`By declaration: ${count(declared)}`, "each installs by its own deadline, whatever happens to us"),
+      rows.map((row) => {
+        const whole = Object.values(row.states).reduce((sum, number) => sum + number, 0);
+        return el("div", { class: "lane" }, el("button", { class: "link who", "data-key": `route ${row.route}`, onclick: () => show("route", row.route, row.words) }, row.words),
+          el("small", {}, devices(whole)), strip(row.states, whole), el("span", { class: "tally" }, `${count(row.states.done ?? 0)} done, ${share(row.states.done ?? 0, whole)}`));
+      }),
+      el("h4", { class: "under" }, "Deadlines of declarations"),
+      el("ul", { class: "dues" }, deadlines.map((row) =>
+        el("li", { class: row.due === "overdue" ? "g-attention" : "" }, el("button", { class: "link", "data-key": `due ${row.due}`, title: "Show these devices", onclick: () => show("due", row.due, `By declaration, ${row.words}`) },
+          el("b", {}, count(row.devices)), ` ${row.words}`)))),
+      el("p", { class: "sum" }, el("b", {}, count(declared)), " by declaration = ", deadlines.map((row) => [el("b", {}, count(row.devices)), ` ${row.due} + `]), el("b", {}, count(over)), " at an end"),
+      el("p", { class: "asof" }, next ? ["next deadline ", el("b", {}, next)] : due ? "no deadline is to come" : ""),
+    );
+  }
+
   // --- failures, waits, deferrals ---
 
   function drawCauses() {
@@ -256,7 +281,7 @@ function render({ model, el: host }) {
     swap(
       armed,
       title(`Armed: ${count(a.devices ?? 0)}`, "may still install because of us"),
-      rowsOf(a.rows ?? [], "armed", (row) => el("span", { class: "flag" }, sign("armed"), row.armed)),
+      rowsOf(a.rows ?? [], "armed", (row) => [el("span", { class: "flag" }, sign("armed"), row.armed), row.deadline ? ` by ${deadlineOf(row)}` : ""]),
       more(a.devices, a.rows?.length ?? 0),
       el("p", {}, button("armed all", "Show devices", () => show("armed", "", "Armed"))),
     );
@@ -276,6 +301,7 @@ function render({ model, el: host }) {
     pair.classList.toggle("single", armed.hidden || attention.hidden);
   }
 
+  const deadlineOf = (row) => `${row.deadline} its time, ${row.left}`;
   const rowsOf = (rows, key, words) =>
     el("div", { class: "scroll rows" }, el("table", {},
       el("thead", {}, el("tr", {}, ["Device", "State", "", "Seen, UTC"].map((text, at) => el("th", { scope: "col", class: at === 3 ? "n" : "" }, text)))),
@@ -288,7 +314,7 @@ function render({ model, el: host }) {
     swap(
       drawer,
       el("header", {}, el("h3", {}, name(d.title), `: ${devices(d.devices)}`), button("close drawer", "Close", () => send({ kind: "close", what: "drawer" }))),
-      d.rows.length ? rowsOf(d.rows, "drawer", (row) => [flags(row), " ", el("bdi", {}, row.reason)]) : el("p", { class: "empty" }, "None any more: they have moved on since."),
+      d.rows.length ? rowsOf(d.rows, "drawer", (row) => [flags(row), row.deadline ? ` installs by ${deadlineOf(row)} ` : " ", el("bdi", {}, row.reason)]) : el("p", { class: "empty" }, "None any more: they have moved on since."),
       more(d.devices, d.rows.length),
     );
     drawer.scrollIntoView({ block: "nearest" });
@@ -315,6 +341,7 @@ function render({ model, el: host }) {
       el("header", {}, el("div", {}, el("h3", {}, name(t.name), " ", el("span", { class: "mono" }, name(t.serial))), el("p", { class: "asof" }, t.about)),
         el("div", { class: "buttons" }, flags(t), chip(t.state), button("close tale", "Close", () => send({ kind: "close", what: "tale" })))),
       t.reason ? el("p", { class: "sum" }, t.reason) : null,
+      t.declaration ? el("p", { class: "sum" }, t.declaration) : null,
       el("p", { class: "asof" }, "times in UTC", t.lines.some((l) => l.local) ? ", below them device-local" : "", t.earlier ? ` · ${count(t.earlier)} earlier lines are not shown` : "",
         folded ? [" · ", el("button", { class: "link", "data-key": "minor", "aria-pressed": String(minor), onclick: () => ((minor = !minor), drawTale()) }, minor ? "Fold what changed nothing" : `Show ${count(folded)} that changed nothing`)] : ""),
       el("ol", { class: "story" }, lines.map((line) =>
@@ -370,7 +397,7 @@ function render({ model, el: host }) {
     drawTale();
   };
   const handlers = {
-    head: onHead, trouble: drawHead, asked: drawHead, counts: drawCounts, waves: drawWaves, causes: drawCauses, waits: drawWaits,
+    head: onHead, trouble: drawHead, asked: drawHead, counts: drawCounts, waves: drawWaves, instruments: drawInstruments, causes: drawCauses, waits: drawWaits,
     deferrals: drawDeferrals, armed: drawArmed, attention: drawAttention, drawer: drawDrawer, tale: onTale, beat: onBeat,
   };
   const wrapped = Object.entries(handlers).map(([key, draw]) => [`change:${key}`, () => {
@@ -386,7 +413,7 @@ function render({ model, el: host }) {
   const onSeen = () => document.visibilityState === "visible" && send({ kind: "shown" });
   document.addEventListener("visibilitychange", onSeen);
 
-  for (const draw of [onHead, drawCounts, drawWaves, drawWaits, drawDeferrals, drawArmed, drawAttention, drawDrawer, drawTale]) draw();
+  for (const draw of [onHead, drawCounts, drawWaves, drawInstruments, drawWaits, drawDeferrals, drawArmed, drawAttention, drawDrawer, drawTale]) draw();
   send({ kind: "shown" });
   return () => {
     send({ kind: "closed" });

@@ -75,6 +75,7 @@ class RolloutMonitor(anywidget.AnyWidget):
     armed = traitlets.Dict().tag(sync=True)
     attention = traitlets.Dict().tag(sync=True)
     waves = traitlets.Dict().tag(sync=True)
+    instruments = traitlets.Dict().tag(sync=True)  # how each does, and the deadlines of declarations
     drawer = traitlets.Dict().tag(sync=True)  # the devices of a part
     tale = traitlets.Dict().tag(sync=True)  # one device's story
     asked: traitlets.List[dict[str, Any]] = traitlets.List().tag(

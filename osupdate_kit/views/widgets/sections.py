@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from osupdate_kit.protocol.terms import Platform
+from osupdate_kit.rollout.deadlines import Due, Standing, left_words
 from osupdate_kit.rollout.people import APPROVAL
 from osupdate_kit.rollout.windows import Window
-from osupdate_kit.views.status import GROUPS, count, moment
+from osupdate_kit.views.status import GROUPS, ROUTES, count, moment
 from osupdate_kit.views.text import clean, devices
 from osupdate_kit.views.widgets.drafts import platform_name
 from osupdate_kit.views.widgets.story import Story, StoryLine, Told
@@ -42,6 +43,7 @@ def sections(watched: Watched) -> dict[str, Section]:
         "armed": _some(watched.armed, watched),
         "attention": _some(watched.attention, watched),
         "waves": _waves(watched),
+        "instruments": _instruments(watched),
     }
 
 
@@ -194,9 +196,9 @@ def _cause(cause: Cause) -> Section:
 def _wait(wait: Wait, watched: Watched) -> Section:
     return {
         "state": wait.state,
-        "value": f"{wait.state} {wait.reason}".strip(),
+        "value": wait.value,
         "devices": wait.devices,
-        "words": wait_words(wait.state, wait.reason, watched.head.window),
+        "words": wait_words(wait.state, wait.reason, watched.head.window, wait.declaration),
     }
 
 
@@ -215,9 +217,29 @@ _WAITS: Mapping[str, str] = {
 }
 
 
-def wait_words(state: str, reason: str, window: Window) -> str:
+_DECLARED: Mapping[Standing, str] = {
+    Standing.NOT_YET: "to be assigned the declaration",
+    Standing.ON_SERVER: "to be told of the declaration, at the next connection",
+    Standing.ON_DEVICE: "for the deadline; the declaration is on the device, which installs by itself",
+    Standing.LATE: "for the install, whose deadline has passed; a device that was off then has an hour from its start",
+    Standing.LEAVING: "to be told that the declaration is taken back; until then the device may install",
+    Standing.TAKEN_BACK: "to be assigned the declaration anew; it was taken back, or the server refused it",
+}
+_BY_ITSELF: Mapping[str, str] = {
+    "downloading": "to finish the download, by itself",
+    "downloaded": "for the deadline; the download is complete, and the device installs by itself",
+    "installing": "to install, restart, and report the version",
+    "verifying": "for the version; the device calls the declaration invalid, as one that runs the target does",
+}  # with the declaration on the device
+
+
+def wait_words(state: str, reason: str, window: Window, declaration: Standing = Standing.NO) -> str:
     """For what or whom such devices wait: completes "104 devices wait …"; empty for an end, or what needs a person."""
     words = _WAITS.get(state, "")
+    if words and declaration:
+        words = _DECLARED[declaration]
+        if declaration is Standing.ON_DEVICE or (declaration is Standing.LATE and state in ("installing", "verifying")):
+            words = _BY_ITSELF.get(state, words)
     if reason == "window shut":
         where = "" if window.opens == window.closes else f", {window} device-local"
         return f"for the install window{where}" + ("; the download is complete" if state == "downloaded" else "")
@@ -225,9 +247,39 @@ def wait_words(state: str, reason: str, window: Window) -> str:
         return "for another person to approve of its plan"
     if reason in ("paused", "halted"):
         return f"for a person to resume: the rollout is {reason}"
-    if reason == "cancelled" and state in ("held", "downloaded"):
+    if reason == "cancelled" and state in ("held", "downloaded") and declaration is not Standing.LEAVING:
         return "for nothing: the rollout is cancelled"
     return f"{words} ({reason})" if reason and words else words
+
+
+def _instruments(watched: Watched) -> Section:
+    """How each instrument does, and by when declared devices enforce; nothing where all go by command."""
+    declared = watched.routes.get("declaration", {})
+    if not declared:
+        return {"rows": [], "deadlines": [], "next": ""}
+    return {
+        "rows": [
+            {"route": route, "words": words, "states": dict(watched.routes[route])}
+            for route, words in ROUTES.items()
+            if route in watched.routes and route != "none"
+        ],
+        "declared": sum(declared.values()),
+        "over": sum(declared.values()) - sum(watched.deadlines.values()),
+        "deadlines": [
+            {"due": when.value, "devices": devices, "words": due_words(when)}
+            for when, devices in watched.deadlines.items()
+        ],
+        "next": f"{moment(watched.next_deadline)}, {left_words(watched.next_deadline, watched.head.now)}"
+        if watched.next_deadline
+        else "",
+    }
+
+
+def due_words(when: Due) -> str:
+    """Completes "12 …"."""
+    if when in (Due.NOT_YET, Due.TAKEN_BACK):
+        return when.value
+    return "overdue: their deadline has passed" if when is Due.OVERDUE else f"due {when}"
 
 
 def _deferrals(watched: Watched) -> Section:
@@ -297,6 +349,11 @@ def device(line: DeviceLine, watched: Watched) -> Section:
         "remaining": line.deferrals_remaining,
         "next_install": local(line.next_install_at, line.time_zone or watched.head.time_zone),
         "seen": day(line.seen_at),
+        "route": line.route,
+        "deadline": local(line.enforce_at, line.time_zone or watched.head.time_zone)
+        if line.declaration.in_force
+        else "",
+        "left": left_words(line.enforce_at, watched.head.now) if line.declaration.in_force else "",
     }
 
 
@@ -316,16 +373,30 @@ def told_section(told: Told, tale: Story) -> Section:
                 f"reports {line.os_version}" if line.os_version else "no version reported",
                 f"on {line.key.server}",
                 zone or "time zone unknown",
+                ROUTES.get(line.route, "") if line.route != "none" else "",
             )
             if part
         ),
         "state": line.state,
         "reason": clean(line.reason),
+        "declaration": declared_words(told, zone),
         "armed": line.armed,
         "regressed": line.regressed,
         "earlier": tale.earlier,
         "lines": [_story_line(entry, zone) for entry in tale.lines],
     }
+
+
+def declared_words(told: Told, zone: str) -> str:
+    """Where its declaration stands, by when it installs, and how long that is; empty where it goes by command."""
+    line = told.line
+    if not line.declaration:
+        return ""
+    words = f"Its declaration is {line.declaration}"
+    if not line.declaration.in_force:
+        return f"{words}."
+    where = "" if zone else ", its time zone unknown"
+    return f"{words}: it installs by {local(line.enforce_at, zone)}{where}, {left_words(line.enforce_at, told.now)}."
 
 
 def _story_line(line: StoryLine, zone: str) -> Section:

@@ -3,15 +3,18 @@
 Pure: what the kit tells becomes lines. Whether a raw body is still kept is found out when somebody asks for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from osupdate_kit.fleet.devices import Device
 from osupdate_kit.protocol.terms import RequestType
+from osupdate_kit.rollout.assignments import GIVE, TAKE, Said
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.history import Start, stored_state
 from osupdate_kit.rollout.state import Course, Facts, State, fold
+from osupdate_kit.views.status import moment
+from osupdate_kit.views.widgets.reported import report_words
 from osupdate_kit.views.widgets.watch import DeviceLine
 
 SHOWN = 200  # events; older ones are counted
@@ -27,6 +30,7 @@ class Told:
     course: Course | None  # what the plan wants of it; None for a barred one
     start: Start
     raw_seqs: frozenset[int] | None = None  # events whose body is kept; None: not known
+    now: int = 0  # as of when the line was read, microseconds UTC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +60,12 @@ def story(told: Told, most: int = SHOWN) -> Story:
     lines = [StoryLine(at=told.start.at, seq=0, title="The rollout began", state=State.HELD, changed=True)]
     facts, state = Facts(), State.HELD
     for event in sorted(told.events, key=lambda e: (max(e.at, told.start.at), e.seq)):
+        known = facts.said
         facts = fold(facts, event)
         if event.seq <= told.start.seq:  # known before the rollout began
             continue
         after = stored_state(facts, told.course)
-        lines.append(_line(event, state, after, told))
+        lines.append(_line(event, state, after, told, known))
         state = after
     return Story(max(0, len(lines) - most), tuple(lines[-most:]))
 
@@ -76,8 +81,8 @@ def _barred(told: Told) -> StoryLine:
     )
 
 
-def _line(event: RolloutEvent, before: State, after: State, told: Told) -> StoryLine:
-    title, detail, minor = words_of(event, told.course.rollout if told.course else 0)
+def _line(event: RolloutEvent, before: State, after: State, told: Told, known: Mapping[str, Said]) -> StoryLine:
+    title, detail, minor = words_of(event, told.course.rollout if told.course else 0, known)
     from_device = event.kind in _FROM_DEVICE
     return StoryLine(
         at=event.at,
@@ -92,8 +97,11 @@ def _line(event: RolloutEvent, before: State, after: State, told: Told) -> Story
 
 
 _FROM_DEVICE = frozenset(
-    {EventKind.ANSWERED, EventKind.FOREIGN, EventKind.AUTHENTICATED, EventKind.ENROLLED, EventKind.CHECKED_OUT}
-)
+    {
+        EventKind.ANSWERED, EventKind.FOREIGN, EventKind.AUTHENTICATED, EventKind.ENROLLED, EventKind.CHECKED_OUT,
+        EventKind.REPORTED,
+    }
+)  # fmt: skip
 _PLAIN = {
     EventKind.IDLE: ("Showed itself", "asked for work, and got what the server held", True),
     EventKind.AUTHENTICATED: ("Began to enrol anew", "the server drops what it held for it", False),
@@ -122,6 +130,21 @@ _QUERIES = {
     EventKind.QUEUED: ("Question queued: {type}", "", True),
     EventKind.REFUSED: ("The server refused the question", "{type}", False),
 }
+_GIVEN = {
+    EventKind.INTENDED: ("Decided: declare the update to it", "nothing is sent yet{deadline}", True),
+    EventKind.WITHDRAWN: ("Assignment withdrawn", "it was never sent", False),
+    EventKind.SENDING: ("Assignment on its way", "from here on the server may hold it", True),
+    EventKind.QUEUED: ("Assigned the declaration", "the server holds it, the device is told next{deadline}", False),
+    EventKind.REFUSED: ("The server refused the assignment", "", False),
+}
+_TAKEN = {
+    EventKind.INTENDED: ("Decided: take the declaration back", "nothing is sent yet", True),
+    EventKind.WITHDRAWN: ("The declaration stays", "its end was never sent", False),
+    EventKind.SENDING: ("End of the declaration on its way", "", True),
+    EventKind.QUEUED: ("Declaration taken back", "the server holds it no more, the device is told next", False),
+    EventKind.REFUSED: ("The server refused to take it back", "", False),
+}
+_ASSIGNMENTS = {GIVE: _GIVEN, TAKE: _TAKEN}
 _ANSWERS = {
     "not_now": ("NotNow", "busy or locked; it asks again by itself, and this command stays the open one"),
     "acknowledged": ("Acknowledged", "accepted; that is no proof of an install"),
@@ -131,25 +154,46 @@ _ANSWERS = {
 }
 
 
-def words_of(event: RolloutEvent, rollout: int) -> tuple[str, str, bool]:
-    """Title, detail, and whether it is minor; as told in the story of this rollout."""
+_NOTHING_SAID: Mapping[str, Said] = {}
+
+
+def words_of(event: RolloutEvent, rollout: int, known: Mapping[str, Said] = _NOTHING_SAID) -> tuple[str, str, bool]:
+    """Title, detail, and whether it is minor; as told in the story of this rollout.
+
+    known: what its status reports had said before: of a report, only what is new is told.
+    """
     if event.kind in _PLAIN:
         return _PLAIN[event.kind]
     words: Any = event.evidence
-    if event.kind is EventKind.ANSWERED:
+    if event.kind is EventKind.REPORTED:
+        title, detail, minor = report_words(words, known)
+    elif event.kind is EventKind.ANSWERED:
         title, detail, minor = _answered_step(words) if words.get("of") == "step" else _answered_query(words)
     else:
-        known = {"push": _PUSHES, "step": _STEPS, "query": _QUERIES}.get(words.get("of", ""), {})
-        title, detail, minor = known.get(event.kind, (event.kind.value.replace("_", " ").capitalize(), "", True))
-        title, detail = (
-            text.format(action=words.get("action", ""), type=words.get("type", "")) for text in (title, detail)
-        )
-    more = [detail, *(words["failure"][1:] if "failure" in words else ())]
+        title, detail, minor = _own(event.kind, words)
+    said = words["failure"][1:] if "failure" in words and event.kind is not EventKind.REPORTED else ()
+    more = [detail, *said]
     if event.rollout and event.rollout != rollout:
         more.append(f"for rollout {event.rollout}")
     if event.command_uuid and words.get("of") == "step":
         more.append(f"UUID {event.command_uuid}")
     return title, "; ".join(part for part in more if part), minor
+
+
+def _own(kind: EventKind, words: Any) -> tuple[str, str, bool]:
+    """Of our own doing."""
+    if words.get("of") == "assignment":
+        known = _ASSIGNMENTS.get(words.get("role", 0), {})
+    else:
+        known = {"push": _PUSHES, "step": _STEPS, "query": _QUERIES}.get(words.get("of", ""), {})
+    title, detail, minor = known.get(kind, (kind.value.replace("_", " ").capitalize(), "", True))
+    at = words.get("enforce_at", 0)
+    values = {
+        "action": words.get("action", ""),
+        "type": words.get("type", ""),
+        "deadline": f"; it enforces by {moment(at)}" if at else "",
+    }
+    return title.format(**values), detail.format(**values), minor
 
 
 def _answered_step(words: Any) -> tuple[str, str, bool]:
@@ -168,6 +212,10 @@ def _answered_query(words: Any) -> tuple[str, str, bool]:
         build = f" ({words['build']})" if words.get("build") else ""
         proves = "this proves the target" if words.get("proves") else ""
         return f"Reported {words['os_version']}{build}", proves, not proves
+    if asked == RequestType.DECLARATIVE_MANAGEMENT:
+        if words.get("answer") == "failed":
+            return "It takes no declarations", "it answered DeclarativeManagement with an Error", False
+        return "Told of its declarations", "it fetches them now", False
     if asked == RequestType.OS_UPDATE_STATUS:
         return _looked(words)
     if asked == RequestType.AVAILABLE_OS_UPDATES:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.causes import Retry, cause_of
 from osupdate_kit.protocol.terms import InstallAction, Platform
+from osupdate_kit.rollout.deadlines import Due, Standing
 from osupdate_kit.rollout.needs import cause_name
 from osupdate_kit.rollout.windows import Window
 from osupdate_kit.views.status import GROUPS
@@ -108,6 +109,10 @@ class DeviceLine(Struct, frozen=True, kw_only=True, gc=False):
     next_install_at: int = 0
     seen_at: int = 0
     os_version: str = ""
+    route: str = ""  # command, declaration, none: by which it goes now
+    declaration: Standing = Standing.NO
+    enforce_at: int = 0  # deadline of its declaration
+    due: Due | None = None  # when it enforces it, as figures count it
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,11 @@ class Subset:
             case "deferred":
                 return line.state == "deferred" and line.presumed == (self.value == "presumed")
             case "wait":
-                return f"{line.state} {line.reason}".strip() == self.value
+                return wait_of(line) == self.value
+            case "route":
+                return line.route == self.value
+            case "due":
+                return line.due == self.value
             case "barrier":
                 return line.barrier == self.value
             case "wave":
@@ -163,7 +172,21 @@ class Wait:
 
     state: str
     reason: str
+    declaration: Standing
     devices: int
+
+    @property
+    def value(self) -> str:
+        """As `Subset` names it."""
+        return _wait_value(self.state, self.reason, self.declaration)
+
+
+def wait_of(line: DeviceLine) -> str:
+    return _wait_value(line.state, line.reason, line.declaration)
+
+
+def _wait_value(state: str, reason: str, declaration: Standing) -> str:
+    return " ".join(part for part in (state, reason, declaration and f"({declaration})") if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +205,9 @@ class Watched:
     armed: Some
     attention: Some  # silent, stalled, unknown: longest unseen first
     waves: Mapping[str, Mapping[str, int]]  # states by wave
+    routes: Mapping[str, Mapping[str, int]]  # states by instrument
+    deadlines: Mapping[Due, int]  # declared devices that go on, by when they enforce
+    next_deadline: int = 0  # the soonest that is still to come
 
     def __post_init__(self) -> None:
         total = sum(self.states.values())
@@ -203,8 +229,11 @@ def watched(head: Head, lines: Iterable[DeviceLine]) -> Watched:
     states: Counter[str] = Counter()
     barred: Counter[str] = Counter()
     causes: Counter[str] = Counter()
-    waits: Counter[tuple[str, str]] = Counter()
+    waits: Counter[tuple[str, str, Standing]] = Counter()
     waves: dict[str, Counter[str]] = {}
+    routes: dict[str, Counter[str]] = {}
+    deadlines: Counter[Due] = Counter()
+    soonest = _NEVER
     examples: dict[str, DeviceLine] = {}
     deferred, presumed, armed, attention = _First(), _First(), _First(), _First()
     exhausted = 0
@@ -214,6 +243,13 @@ def watched(head: Head, lines: Iterable[DeviceLine]) -> Watched:
         if line.wave not in waves:
             waves[line.wave] = Counter()
         waves[line.wave][state] += 1
+        if line.route not in routes:
+            routes[line.route] = Counter()
+        routes[line.route][state] += 1
+        if line.due:
+            deadlines[line.due] += 1
+            if line.declaration.in_force and head.now < line.enforce_at < soonest:
+                soonest = line.enforce_at
         if line.armed:
             armed.add(line.seen_at, line)
         if state == "barred":
@@ -231,7 +267,7 @@ def watched(head: Head, lines: Iterable[DeviceLine]) -> Watched:
         elif state in GROUPS["attention"][1]:
             attention.add(line.seen_at, line)
         if state in _WAITS:
-            waits[state, line.reason] += 1
+            waits[state, line.reason, line.declaration] += 1
     return Watched(
         head=head,
         selected=states.total(),
@@ -241,13 +277,16 @@ def watched(head: Head, lines: Iterable[DeviceLine]) -> Watched:
             Cause(cause, devices, examples[cause].cause_text, examples[cause].remedy, retry_helps(cause))
             for cause, devices in causes.most_common()
         ),
-        waits=tuple(Wait(state, reason, devices) for (state, reason), devices in waits.most_common()),
+        waits=tuple(Wait(*waiting, devices) for waiting, devices in waits.most_common()),
         deferred=deferred.some(),
         presumed=presumed.some(),
         exhausted=exhausted,
         armed=armed.some(),
         attention=attention.some(),
         waves={wave: dict(counts) for wave, counts in waves.items()},
+        routes={route: dict(routes[route]) for route in sorted(routes)},
+        deadlines={when: deadlines[when] for when in Due if deadlines[when]},
+        next_deadline=0 if soonest == _NEVER else soonest,
     )
 
 
