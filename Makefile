@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo lab test simulate bench bench-ui docs lint lock wheel clean
+.PHONY: demo lab test simulate bench bench-ui soak fuzz mutants release-check docs lint lock wheel clean
 
 demo: $(VENV)/ready
 	$(BIN)/osupdate-kit demo
@@ -40,6 +40,24 @@ JOBS ?= 2
 simulate: $(VENV)/ready
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)
 
+# By hand: a million bodies at the receiver, then ten minutes of bytes at the parsers (by atheris, if it is installed).
+BODIES ?= 1000000
+SECONDS ?= 600
+fuzz: $(VENV)/ready
+	$(BIN)/python -m tests.attacks receiver --bodies $(BODIES)
+	$(BIN)/python -m tests.attacks parsers --seconds $(SECONDS)
+
+# What a release contains (build/sbom.json, CycloneDX), and that nobody knows a hole in it. The tools stand apart.
+release-check: .venv-release/ready
+	mkdir -p build
+	.venv-release/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-file build/sbom.json
+	.venv-release/bin/pip-audit --requirement requirements.lock --disable-pip --strict --progress-spinner off
+
+.venv-release/ready:
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet 'pip-audit>=2.10,<3' 'cyclonedx-bom>=7.5,<8'
+	touch $@
+
 # The lock holds hashes and no addresses. The build tools are in it, too, so nothing is fetched beside it.
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -52,4 +70,4 @@ lock:
 	  --extra test --quiet --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-release build
