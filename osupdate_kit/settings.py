@@ -102,6 +102,9 @@ class ServerSettings(BaseModel):
     forward_to: Annotated[str, AfterValidator(lambda url: url and _server_url(url)), Field(repr=False)] = ""
     trusted_proxy: bool = False  # a TLS proxy lets only this server reach its webhook address
     push_certificate_expires: date | None = None  # no server in use tells it
+    database_env: str = ""  # a URL holds a password: it is never in the settings themselves
+    database_file: str = ""
+    database_seconds: Annotated[float, Field(ge=1)] = 60
     declarations: Literal["", "none", "nanohub", "kmfddm"] = ""  # empty: NanoHUB's own, for others none
     declarations_url: Annotated[str, AfterValidator(lambda url: url and _server_url(url))] = ""
     declarations_key_env: str = ""
@@ -114,6 +117,8 @@ class ServerSettings(BaseModel):
     def _one_place_each(self) -> Self:
         if sum(map(bool, (self.key_env, self.key_file, self.keyring))) != 1:
             raise ValueError("say where the API key is, by one of key_env, key_file and keyring")
+        if self.database_env and self.database_file:
+            raise ValueError("only one of database_env and database_file")
         webhook_places = sum(map(bool, (self.webhook_key_env, self.webhook_key_file, self.webhook_keyring)))
         if webhook_places > 1:
             raise ValueError("only one of webhook_key_env, webhook_key_file and webhook_keyring")
@@ -169,6 +174,14 @@ class ServerSettings(BaseModel):
     def api_key(self) -> str:
         """The API key, read now. Raises SettingsError naming the server and the place."""
         return self._place.read("key", self.key_env, self.key_file, self.keyring)
+
+    @property
+    def has_database(self) -> bool:
+        return bool(self.database_env or self.database_file)
+
+    def database_url(self) -> str:
+        """The URL of the server's own database, read now. Raises SettingsError naming the server and the place."""
+        return self._place.read("database", self.database_env, self.database_file, "")
 
     def webhook_key(self) -> bytes | None:
         """The key that signs the server's webhook calls, read now; None if it does not sign."""
@@ -463,7 +476,8 @@ class _Place:
 
     def read(self, what: str, env: str, file: str, keyring: str) -> str:
         if env:
-            return self._from_environment(f"{what}_env", env, f"the key of {self._table.rpartition('.')[2]}")
+            meant = "the URL of the database" if what == "database" else "the key"
+            return self._from_environment(f"{what}_env", env, f"{meant} of {self._table.rpartition('.')[2]}")
         if file:
             return self._from_file(f"{what}_file", self.path(file))
         return self._from_keyring("keyring" if what == "key" else f"{what}ring", keyring)

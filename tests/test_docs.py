@@ -27,6 +27,7 @@ from osupdate_kit.rollout.eligibility import Barrier
 from osupdate_kit.rollout.policy import DAY, Cadences
 from osupdate_kit.rollout.preflight import ROOMY_GB, SPACE_FACTOR, STALE_DAYS, Finding
 from osupdate_kit.rollout.state import ATTENTION, ENDS, State
+from osupdate_kit.servers.database import grants
 from osupdate_kit.servers.events import MAX_BYTES
 from osupdate_kit.service.census import PER_MINUTE
 from osupdate_kit.service.keeping import RAW_DAYS
@@ -354,3 +355,8 @@ def test_messages_that_are_explained_are_said_by_the_code() -> None:
     quoted = [cells[0].strip("`") for cells in rows(PAGES["troubleshooting.md"], "## The store")]
     quoted += ["No service works on this store yet", "Another service works on this store: standing by."]
     assert not [words for words in quoted if words not in spoken]
+
+
+def test_the_columns_to_grant_are_those_that_are_read() -> None:
+    sql = "\n".join(fenced(PAGES["real-server.md"], "sql"))
+    assert [line for line in sql.splitlines() if line.startswith("GRANT")] == grants()

@@ -48,16 +48,21 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
 def sync(
     context: typer.Context,
     source: Annotated[
-        str, typer.Option("--from", help="A list of UDIDs or serials (CSV), or the DSN of NanoMDM's database.")
-    ],
+        str, typer.Option("--from", help="A list of UDIDs or serials (CSV, Excel), or the URL of NanoMDM's database.")
+    ] = "",
+    from_database: Annotated[
+        bool, typer.Option("--from-database", help="From the server's own database, as the settings name it.")
+    ] = False,
     server: Annotated[str, typer.Option(help="The server they are enrolled with; needed if there are several.")] = "",
     ask: Annotated[bool, typer.Option(help="Wake and ask devices of which too little is known.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Take devices from a list or from NanoMDM's database; the running service then asks them what they are."""
     common: Common = context.obj
+    if bool(source) == from_database:
+        raise SettingsError("Where from?", remedy="Say either --from FILE or --from-database.")
     with common.kit() as kit:
-        found = kit.sync(source, server, ask=ask)
+        found = kit.sync_database(server, ask=ask) if from_database else kit.sync(source, server, ask=ask)
     for words in found.remarks:
         remark(words)
     if as_json:

@@ -20,6 +20,7 @@ from osupdate_kit.cli.common import Common, console, print_json, remark, remarks
 from osupdate_kit.cli.fleet import AsJson
 from osupdate_kit.errors import SettingsError
 from osupdate_kit.kit.alerts import notifier
+from osupdate_kit.kit.databases import recoveries
 from osupdate_kit.lab.fleet import make_fleet, makeup, shipped
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
@@ -212,6 +213,7 @@ def serve(context: typer.Context) -> None:
     with common.kit() as kit:
         sources = webhook_sources(settings)
         servers = list(kit.servers.values())  # a key that is missing is told now, not at the first command
+        besides = recoveries(kit.ledger, kit.clock, settings.servers)
         notifier(settings.alerts)  # and so is an address that nobody could be told by
 
         @contextmanager
@@ -219,7 +221,7 @@ def serve(context: typer.Context) -> None:
             receiver = Receiver(LedgerInbox(kit.ledger), sources, kit.clock)
             with (
                 serve_receiver(receiver, host=settings.receiver.host, port=settings.receiver.port) as running,
-                Service(kit.turns(), {"tally": Tally(kit.ledger, receiver, running.url).turn}),
+                Service(kit.turns(), besides | {"tally": Tally(kit.ledger, receiver, running.url).turn}),
             ):
                 for server in servers:
                     console.print(f"Webhook of {server.name}: {running.url}/webhook/{server.name}", soft_wrap=True)

@@ -1,6 +1,6 @@
-"""Who is enrolled, from elsewhere: an operator's list of devices, and NanoMDM's own database.
+"""Who is enrolled, from elsewhere: an operator's list of devices.
 
-Knows encodings, separators, headings and tables. What cannot be read is reported row by row, never dropped in silence.
+Knows encodings, separators and headings. What cannot be read is reported row by row, never dropped in silence.
 Leaves to the kit which server a row belongs to, and to the census what a device runs today.
 """
 
@@ -16,16 +16,11 @@ from typing import Any
 from zipfile import BadZipFile
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import URL, Connection, create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-
 from osupdate_kit.errors import InventoryError, ProtocolError
-from osupdate_kit.protocol.plists import read_plist
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
 
 MAX_BYTES = 1 << 30
-CHUNK = 2_000  # rows of the database in memory at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,89 +326,3 @@ _WRONG = {
     "supervised": "neither yes nor no",
     "time_zone": "no time zone (write, for example, Europe/Berlin)",
 }
-
-
-# --- NanoMDM's database ---
-
-_DEVICES = """
-SELECT e.id, e.type, e.last_seen_at, {serial} AS serial_number, {authenticate} AS authenticate
-FROM enrollments e JOIN devices d ON d.id = e.device_id
-WHERE e.enabled AND e.type IN ('Device', 'User Enrollment (Device)') ORDER BY e.id
-"""
-_GRANTS = """
-SELECT has_column_privilege('devices', 'serial_number', 'SELECT'),
-       has_column_privilege('devices', 'authenticate', 'SELECT')
-"""
-_GRANT = (
-    "Give a reader of its own SELECT on enrollments (id, type, device_id, enabled, last_seen_at) and on "
-    "devices (id, serial_number), and name that reader in the DSN."
-)
-
-
-def read_nanomdm_database(dsn: str, server: str) -> Iterator[InventoryRow]:
-    """The devices that are enrolled now, from the PostgreSQL database of NanoMDM 0.9; device channels only.
-
-    Reads no secret, and `devices.authenticate` (name, model and version at enrolment) only if that column is granted.
-    Raises InventoryError, naming `server`, if the database cannot be read; the DSN's password is in no message.
-    """
-    url = _database_url(dsn, server)
-    try:
-        engine = create_engine(url)
-    except ImportError:
-        raise InventoryError(
-            f"The database of {server} needs the psycopg package.", remedy="Install osupdate-kit[postgres]."
-        ) from None
-    try:
-        with engine.connect().execution_options(
-            postgresql_readonly=True, stream_results=True, yield_per=CHUNK
-        ) as connection:
-            yield from _enrolled(connection)
-    except SQLAlchemyError as error:
-        cause = " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())[:200]
-        where = url.render_as_string(hide_password=True)
-        raise InventoryError(f"The database of {server} ({where}) cannot be read: {cause}", remedy=_GRANT) from None
-    finally:
-        engine.dispose()
-
-
-def _database_url(dsn: str, server: str) -> URL:
-    try:
-        url = make_url(dsn)
-    except (ArgumentError, ValueError):
-        raise InventoryError(
-            f"The DSN of the database of {server} cannot be read.", remedy="Write postgres://reader@host:5432/database."
-        ) from None
-    if url.drivername.partition("+")[0] not in ("postgres", "postgresql"):
-        raise InventoryError(
-            f"The database of {server} is {url.drivername}; only PostgreSQL can be read.",
-            remedy="Export a list of UDIDs or serials, and read that.",
-        )
-    return url.set(drivername="postgresql+psycopg")
-
-
-def _enrolled(connection: Connection) -> Iterator[InventoryRow]:
-    serial, authenticate = connection.execute(text(_GRANTS)).one()
-    query = _DEVICES.format(
-        serial="d.serial_number" if serial else "NULL", authenticate="d.authenticate" if authenticate else "NULL"
-    )
-    for enrollment_id, kind, seen_at, serial_number, message in connection.execute(text(query)):
-        told = _authenticate(message) if message else {}
-        yield InventoryRow(
-            udid=told.get("UDID") or (enrollment_id if kind == "Device" else ""),
-            enrollment_id=enrollment_id,
-            serial=serial_number or "",
-            name=_tidy(told.get("DeviceName", "")),
-            model=told.get("ProductName", ""),
-            os_version=_version(told.get("OSVersion", "")),
-            build_version=told.get("BuildVersion", ""),
-            enrollment_type=kind,
-            last_seen_at=round(seen_at.timestamp() * 1_000_000) if seen_at else 0,
-        )
-
-
-def _authenticate(message: str | bytes) -> dict[str, str]:
-    try:
-        fields = read_plist(message.encode() if isinstance(message, str) else bytes(message))
-    except ProtocolError:
-        return {}
-    return {key: value for key, value in fields.items() if isinstance(value, str)}

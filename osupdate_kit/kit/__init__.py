@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from osupdate_kit.errors import PlanError, RolloutError, SettingsError
-from osupdate_kit.feeds.inventory import InventoryRow, read_list, read_nanomdm_database, read_rows
+from osupdate_kit.feeds.inventory import InventoryRow, read_list, read_rows
 from osupdate_kit.feeds.releases import Feeds, FeedState
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.fleet.selection import Selection, select
@@ -17,6 +17,7 @@ from osupdate_kit.kit import holds as _holds
 from osupdate_kit.kit import people as _people
 from osupdate_kit.kit import status as _status
 from osupdate_kit.kit.alerts import notifier, pulse
+from osupdate_kit.kit.databases import inventory_row
 from osupdate_kit.kit.plans import Draft, ToldOf, again, draft, plan_of
 from osupdate_kit.kit.rollouts import Rollout
 from osupdate_kit.kit.servers import DeclarationServers, Servers
@@ -30,6 +31,7 @@ from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, Cadences
 from osupdate_kit.rollout.ports import Clock, CommandServer, DeclarationServer, ServerCheck
 from osupdate_kit.rollout.preflight import STALE_DAYS
+from osupdate_kit.servers.database import ServerDatabase
 from osupdate_kit.service.acts import approvable, check
 from osupdate_kit.service.clock import open_clock
 from osupdate_kit.service.service import Turns
@@ -161,8 +163,25 @@ class Kit:
                 remedy=f"Servers: {', '.join(self.servers) or 'none'}. Choose one of them.",
             )
         if "://" in source:
-            return self._take(_Rows(read_nanomdm_database(source, server), []), server, ask=ask)
+            return self._take_database(ServerDatabase(source, server), server, ask=ask)
         return self._take(self._rows(source), server, ask=ask)
+
+    def sync_database(self, server: str = "", *, ask: bool = True) -> Sync:
+        """The same from the server's own database, as `database_env` or `database_file` of the settings names it."""
+        server = server or self._only_server()
+        settings = self._load().servers.get(server)
+        if settings is None or not settings.has_database:
+            raise SettingsError(
+                f"The settings name no database of {server}.",
+                remedy=f"Put its URL into a file of mode 0600, and name that by servers.{server}.database_file.",
+            )
+        return self._take_database(ServerDatabase(settings.database_url(), server), server, ask=ask)
+
+    def _take_database(self, database: ServerDatabase, server: str, *, ask: bool) -> Sync:
+        try:
+            return self._take(_Rows(map(inventory_row, database.enrolled()), []), server, ask=ask)
+        finally:
+            database.close()
 
     def _only_server(self) -> str:
         if len(self.servers) == 1:
@@ -187,12 +206,12 @@ class Kit:
         listed = new = asked = 0
         for chunk in _chunks(found.rows, CHUNK):
             with self.ledger.write() as tx:
-                devices = {row.row: device for row in chunk if (device := _device(tx, row, server))}
+                devices = {place: device for place, row in enumerate(chunk) if (device := _device(tx, row, server))}
                 known = tx.devices(device.key for device in devices.values())
                 if known_only:
-                    devices = {row: device for row, device in devices.items() if device.key in known}
-                for row in chunk:
-                    if row.row and row.row not in devices:
+                    devices = {place: device for place, device in devices.items() if device.key in known}
+                for place, row in enumerate(chunk):
+                    if row.row and place not in devices:
                         remarks.append(f"row {row.row}: no device on {server} is {row.serial or row.udid}")
                 listed += len(devices)
                 new += tx.add_devices(devices.values(), now=now)

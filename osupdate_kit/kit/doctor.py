@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from html import escape
 from pathlib import Path
@@ -27,6 +27,7 @@ from osupdate_kit.rollout.alerts import AlertKind
 from osupdate_kit.rollout.journey import OutboxStatus
 from osupdate_kit.rollout.policy import MINUTE
 from osupdate_kit.rollout.ports import CHECKED, CommandServer, ServerCheck
+from osupdate_kit.servers.database import ServerDatabase
 from osupdate_kit.servers.transport import Health, health
 from osupdate_kit.service.clock import KitClock, open_clock
 from osupdate_kit.service.receiver import (
@@ -155,6 +156,7 @@ class _Walk:
     tell: Callable[[str], None]
     stack: ExitStack
     hops: list[Hop] = field(default_factory=list)
+    certificates: dict[str, dict[str, datetime]] = field(default_factory=dict)  # by server and topic: the expiry
     broken: dict[tuple[str, str], str] = field(default_factory=dict)  # (server, hop) → the title of what broke it
 
     def add(self, name: str, word: Word, server: str = "") -> None:
@@ -220,6 +222,8 @@ class _Walk:
         def keys() -> Word:
             settings.api_key()
             settings.webhook_key()
+            if settings.has_database:
+                settings.database_url()
             return Word(Found.OK, "The API key and what signs the webhook can be read.")
 
         self.look("keys", keys, server=name)
@@ -235,6 +239,25 @@ class _Walk:
             before = CHECKED[: CHECKED.index(hop)]
             self.look(hop, lambda word=word: word, after=before, server=name)  # type: ignore[misc]
         self.look("clock", lambda: _clock(name, check), after=("address",), server=name)
+        if settings.has_database:
+            self.look("database", lambda: self._database(name, settings), after=("keys",), server=name)
+
+    def _database(self, name: str, settings: ServerSettings) -> Word:
+        database = ServerDatabase(settings.database_url(), name)
+        try:
+            lacking = database.check()
+            differs = abs(database.now() - time.time_ns() // 1000) / _SECOND
+            self.certificates[name] = database.certificates() or {}
+        finally:
+            database.close()
+        if differs > CLOCK_SECONDS:
+            return Word(
+                Found.FAILED,
+                f"The clock of the database differs from ours by {_span(differs)}.",
+                "Set both by NTP, and let the database's time zone be UTC.",
+            )
+        more = f" Not granted, and not needed: {lacking}." if lacking else ""
+        return Word(Found.OK, f"What is needed can be read.{more}")
 
     # --- store and service ---
 
@@ -296,7 +319,9 @@ class _Walk:
 
         def push() -> Word:
             with _reading(ledger) as tx:
-                return _push(name, settings, tx, now, trip)
+                expiries = [at.date() for at in self.certificates.get(name, {}).values()]
+                told = settings.push_certificate_expires
+                return _push(name, min([*expiries, *([told] if told else [])], default=None), tx, now, trip)
 
         def webhook() -> Word:
             with _reading(ledger) as tx:
@@ -447,8 +472,7 @@ _RENEW = (
 )
 
 
-def _push(server: str, settings: ServerSettings, tx: Transaction | None, now: int, trip: RoundTrip | None) -> Word:
-    expires = settings.push_certificate_expires
+def _push(server: str, expires: date | None, tx: Transaction | None, now: int, trip: RoundTrip | None) -> Word:
     left = (expires - datetime.now(UTC).date()).days if expires else None
     if expires and left is not None and left <= 0:
         return Word(Found.FAILED, f"The push certificate of {server} expired on {expires}.", _RENEW)
@@ -503,6 +527,8 @@ def _webhook(
     fresh = heard.taken_at > (trip.began_at if trip else 0)
     if fresh:
         return Word(Found.OK, f"{heard.taken:,} calls were taken in, the last {_ago(now, heard.taken_at).lower()}.")
+    if settings.has_database and trip and trip.answer:
+        return Word(Found.OK, "Nothing came by the webhook; the answer was read from the server's database.")
     if strangers.refused_at > max(heard.taken_at, trip.began_at if trip else 0):
         return Word(
             Found.FAILED,
@@ -525,6 +551,8 @@ def _webhook(
         )
     if heard.taken_at:
         return Word(Found.OK, f"{heard.taken:,} calls were taken in, the last {_ago(now, heard.taken_at).lower()}.")
+    if settings.has_database:
+        return Word(Found.NOT_LOOKED_AT, "Nothing has come from it; its database is read instead.", _NAME_ONE)
     return Word(Found.NOT_LOOKED_AT, "Nothing has come from it yet.", _NAME_ONE)
 
 

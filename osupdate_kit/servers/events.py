@@ -233,6 +233,34 @@ def parse_event(body: bytes) -> RawEvent:
     )
 
 
+def event_from_database(
+    topic: Topic,
+    created_at: int,
+    enrollment_id: str,
+    enrollment_type: str,
+    *,
+    status: str = "",
+    command_uuid: str = "",
+    payload: bytes = b"",
+) -> RawEvent:
+    """The event that a webhook would have brought of this row. Raises WebhookError for what no webhook could bring."""
+    if len(payload) > MAX_BYTES:
+        raise WebhookError(f"An answer of {len(payload)} bytes (at most {MAX_BYTES}).", remedy=_REMEDY)
+    words = {"id": enrollment_id, "status": status, "command_uuid": command_uuid}
+    one, status, command_uuid = (_word(words, name) for name in words)
+    return RawEvent(
+        topic=topic,
+        created_at=created_at,
+        enrollment_id=one,
+        udid=one if enrollment_type == "Device" else "",
+        enrollment_type=enrollment_type,
+        status=status,
+        command_uuid=command_uuid,
+        endpoint="",
+        _fields=_plist(payload, one) if payload else {},
+    )
+
+
 def read_event(body: bytes, *, ours: Callable[[str], bool] | Container[str]) -> ServerEvent:
     """The event in a webhook's body, redacted. ours: is this command UUID one of ours? Raises WebhookError."""
     event = parse_event(body)
@@ -278,9 +306,14 @@ def _payload(part: Mapping[str, Any], enrollment_id: str) -> dict[str, object]:
     try:
         if not isinstance(raw, str):
             raise WebhookError(f"The event of {enrollment_id} has no raw_payload.", remedy=_REMEDY)
-        return read_plist(b64decode(raw, validate=True))
+        return _plist(b64decode(raw, validate=True), enrollment_id)
     except (binascii.Error, ValueError):
         raise WebhookError(f"The raw_payload of {enrollment_id} is no base64.", remedy=_REMEDY) from None
+
+
+def _plist(body: bytes, enrollment_id: str) -> dict[str, object]:
+    try:
+        return read_plist(body)
     except ProtocolError as error:
         said = Exception.__str__(error).partition(":")[0]  # what follows may quote the device's own bytes
         raise WebhookError(f"The raw_payload of {enrollment_id} cannot be read. {said}.", remedy=_REMEDY) from None

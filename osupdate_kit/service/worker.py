@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 STAMP_SLACK = 1_000_000  # the server stamps each event in a thread of its own: neighbours may be stamped the wrong way
 WHOLE_SECOND = 999_999  # a Date header is cut to seconds: what it dates happened no later than this much after it
 
+DATABASE = "database"  # the kind of inbox rows that were read from a server's database
+
 _KEPT = frozenset({EventKind.ANSWERED, EventKind.FOREIGN, EventKind.REPORTED})  # whose bodies people may read
 
 _CHECKINS = {
@@ -69,7 +71,7 @@ class Worker:
         if not rows:
             return 0
         receipts = [row for row in rows if row.kind == "receipt"]
-        reads = [read for row in rows if row.kind == "webhook" and (read := self._read(row))]
+        reads = [read for row in rows if row.kind != "receipt" and (read := self._read(row))]
         with self._ledger.write() as tx:
             self._take(tx, reads, receipts)
             tx.inbox_done([row.id for row in rows])
@@ -106,7 +108,7 @@ class Worker:
         described: set[DeviceKey] = set()
         raw: dict[str, bytes] = {}
         for read in reads:
-            seen[read.key] = max(seen.get(read.key, 0), read.row.received_at)
+            seen[read.key] = max(seen.get(read.key, 0), self._seen_at(read))
             row = answered.get((read.key, read.event.command_uuid)) if read.result else None
             device = devices[read.key]
             event = self._event(tx, read, row, facts_of(device.facts), journeys.get(read.key, ()))
@@ -125,6 +127,15 @@ class Worker:
         tx.save_devices([devices[key] for key in left], {key: seen[key] for key in left})
         tx.set_due(
             [(j.journey.rollout, key, now) for key in wake for j in journeys.get(key, ()) if (j.due_at or 0) > now]
+        )
+
+    def _seen_at(self, read: Read) -> int:
+        """When the device was there: a webhook tells at once, the server's database perhaps days later."""
+        received_at = read.row.received_at
+        return (
+            min(received_at, self._clock.from_server(read.event.created_at))
+            if read.row.kind == DATABASE
+            else received_at
         )
 
     def _settled(self, receipt: Receipt, inbox: InboxRow, rows: dict[int, OutboxRow]) -> list[RolloutEvent]:
@@ -262,7 +273,6 @@ def _newcomer(read: Read) -> Device:
         key=read.key,
         udid=event.udid or event.enrollment_id,
         enrollment_type=event.enrollment_type or "Device",
-        last_seen_at=read.row.received_at,
     )
 
 
@@ -272,7 +282,7 @@ def _described(stored: StoredDevice, read: Read) -> StoredDevice:
     if event.topic is Topic.CHECK_OUT:
         return replace(stored, device=replace(device, enrolled=False))
     if event.topic is Topic.TOKEN_UPDATE:
-        awaiting = event.fields.get("AwaitingConfiguration") is True
+        awaiting = event.fields.get("AwaitingConfiguration") is True if event.fields else device.awaiting_configuration
         return replace(stored, device=replace(device, enrolled=True, awaiting_configuration=awaiting))
     if read.result and (read.result.available is not None or read.result.security):
         return replace(stored, device=replace(device, told=_told_besides(device.told, read.result, event.created_at)))
@@ -285,6 +295,7 @@ def _described(stored: StoredDevice, read: Read) -> StoredDevice:
                                   "QueryResponses": dict(event.fields)}).device  # fmt: skip
         except ProtocolError:
             report = None
+        report = report if event.fields else None  # by the server's database: when, but nothing of the device
         device = replace(device, enrolled=True)
     if report is None or event.created_at < stored.info_at:
         return stored if device is stored.device else replace(stored, device=device)

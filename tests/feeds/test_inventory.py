@@ -1,4 +1,4 @@
-"""Lists of devices as operators really have them, and NanoMDM's own database."""
+"""Lists of devices as operators really have them."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -8,11 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osupdate_kit.errors import InventoryError
-from osupdate_kit.feeds.inventory import InventoryList, InventoryRow, read_list, read_nanomdm_database
+from osupdate_kit.feeds.inventory import InventoryList, InventoryRow, read_list
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
-from tests.real import nanomdm, postgres
-from tests.servers.checkins import enrol
 
 MAC = "8212E022-4D53-4437-9053-F676225F181D"
 PHONE = "00008110-001A2B3C4D5E6F70"
@@ -154,47 +152,3 @@ def test_no_bytes_raise_anything_else_and_no_line_goes_missing(
         found = read_list(path)
         assert found.rows or found.remarks or content.startswith(b"serial")
         assert len({row.row for row in found.rows}) == len(found.rows)
-
-
-# --- NanoMDM's database ---
-
-
-def test_a_dsn_that_cannot_be_read_is_refused_without_its_password() -> None:
-    for dsn in ("postgres://u:planted@h:x/db", "mysql://u:planted@h/db", "://", "postgres://u:planted@127.0.0.1:1/db"):
-        with pytest.raises(InventoryError) as caught:
-            list(read_nanomdm_database(dsn, "school"))
-        assert "school" in str(caught.value)
-        assert "planted" not in str(caught.value)
-        assert caught.value.remedy
-
-
-@pytest.mark.real_server
-def test_devices_come_from_a_real_nanomdms_database() -> None:
-    """Two devices enrol, one checks out again, a user channel joins; a reader with few rights sees less."""
-    with postgres() as cluster:
-        dsn = cluster.nanomdm_database()
-        name = dsn.rpartition("/")[2].partition("?")[0]
-        with nanomdm("pgsql", dsn=dsn) as server:
-            enrol(server, MAC, "C02X1")
-            enrol(server, PHONE, "DMPX1")
-            enrol(server, OLD, "OLD1", leaves=True)
-        found = list(read_nanomdm_database(dsn, "school"))
-        assert [(row.enrollment_id, row.udid, row.serial) for row in found] == [
-            (PHONE, PHONE, "DMPX1"), (MAC, MAC, "C02X1"),
-        ]  # fmt: skip
-        assert {(row.name, row.model, str(row.os_version)) for row in found} == {("Ann's", "Mac16,1", "15.6.1")}
-        assert all(row.last_seen_at > 1_600_000_000_000_000 for row in found)
-        cluster.psql(
-            name, "-c",
-            "CREATE ROLE reader LOGIN;"
-            "GRANT SELECT (id, type, device_id, enabled, last_seen_at) ON enrollments TO reader;"
-            "GRANT SELECT (id) ON devices TO reader",
-        )  # fmt: skip
-        few = list(read_nanomdm_database(f"postgresql://reader@127.0.0.1:{cluster.port}/{name}", "school"))
-        assert [(row.enrollment_id, row.serial, row.name) for row in few] == [(PHONE, "", ""), (MAC, "", "")]
-        cluster.psql(name, "-c", "REVOKE SELECT (enabled) ON enrollments FROM reader")
-        with pytest.raises(InventoryError, match="permission denied") as caught:
-            list(read_nanomdm_database(f"postgresql://reader@127.0.0.1:{cluster.port}/{name}", "school"))
-        assert "SELECT on enrollments" in caught.value.remedy
-        with pytest.raises(InventoryError, match="school"):
-            list(read_nanomdm_database(cluster.url("postgresql"), "school"))

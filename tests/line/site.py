@@ -30,6 +30,7 @@ from osupdate_kit.lab.specs import DeviceSpec, Release
 from osupdate_kit.lab.truth import TruthLog, What
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.rehearsal import write_list
+from osupdate_kit.servers.database import grants
 from osupdate_kit.service.clock import KitClock, open_clock
 from osupdate_kit.settings import Settings
 from osupdate_kit.stores.connect import make_engine, store_url
@@ -209,6 +210,7 @@ def secrets_arrive(event: dict[str, Any]) -> bool:
     return b"unlock-of-" in b64decode(part.get("raw_payload", ""))
 
 
+<<<<<<< HEAD
 @contextmanager
 def _server(
     kind: Kind, storage: Literal["inmem", "pgsql"], cluster: Cluster | None, webhook_url: str
@@ -227,6 +229,21 @@ def _server(
     dsn = cluster.nanomdm_database() if storage == "pgsql" and cluster else "unused"
     with nanomdm(storage, dsn=dsn, api_key=API_KEY, webhook_url=webhook_url, webhook_key=WEBHOOK_KEY) as server:
         yield server, ""
+=======
+def reader(cluster: Cluster, dsn: str) -> str:
+    """The URL of a role that may read what the kit needs of NanoMDM's database, and nothing more."""
+    name = dsn.rpartition("/")[2].partition("?")[0]
+    cluster.psql(name, "-c", f"CREATE ROLE reader_{name} LOGIN;" + "".join(grants(f"reader_{name}")))
+    return f"postgres://reader_{name}@127.0.0.1:{cluster.port}/{name}"
+
+
+def _server(
+    kind: str, storage: Literal["inmem", "pgsql"], dsn: str, webhook_url: str
+) -> AbstractContextManager[RealServer]:
+    if kind == "nanohub":
+        return nanohub(api_key=API_KEY, webhook_url=webhook_url)
+    return nanomdm(storage, dsn=dsn, api_key=API_KEY, webhook_url=webhook_url, webhook_key=WEBHOOK_KEY)
+>>>>>>> cdfa765 (NanoMDM's own database: the fleet from it, and what webhooks lost; the columns to grant are named and suffice)
 
 
 @contextmanager
@@ -242,17 +259,24 @@ def site(
     newer: Mapping[Platform, Sequence[Release]] = MappingProxyType({}),
     loses: float = 0.0,
     doubles: float = 0.0,
+    database: bool = False,
 ) -> Iterator[Site]:
     """A site whose devices are enrolled before the kit first starts. start: ISO 8601, of the site's clock.
 
     newer: releases that are out beside those of the shipped data.
 
     pgsql: server and store are on PostgreSQL, each in a database of the cluster; else both are not.
+    database: the settings name the server's own database.
     """
     port = free_port()
     recorder = Recorder(port, loses=loses, doubles=doubles)
+<<<<<<< HEAD
     webhook_url = f"{recorder.loopback.url}/webhook/{SERVER}"
     with recorder.loopback, _server(kind, storage, cluster, webhook_url) as (server, declarations_url):
+=======
+    dsn = cluster.nanomdm_database() if storage == "pgsql" and cluster else "unused"
+    with recorder.loopback, _server(kind, storage, dsn, f"{recorder.loopback.url}/webhook/{SERVER}") as server:
+>>>>>>> cdfa765 (NanoMDM's own database: the fleet from it, and what webhooks lost; the columns to grant are named and suffice)
         truth = TruthLog()
         url = cluster.url() if storage == "pgsql" and cluster else f"sqlite:///{folder / 'store.db'}"
         settings = Settings.model_validate({"store_url": url, "clock": {"start": start, "speed": speed}})
@@ -268,13 +292,22 @@ def site(
             for name, key in keys.items():
                 (folder / name).touch(mode=0o600)
                 (folder / name).write_text(key)
+            if database and cluster:
+                (folder / "database.url").touch(mode=0o600)
+                (folder / "database.url").write_text(reader(cluster, dsn))
             lines = [
                 f'store_url = "{url}"',
+<<<<<<< HEAD
                 f'[servers.{SERVER}]\nkind = "{"nanohub" if kind == "nanohub" else "nanomdm"}"',
                 f'url = "{proxy.url}"\nkey_file = "api.key"',
                 'webhook_key_file = "webhook.key"' if kind != "nanohub" else "",
                 f'declarations = "kmfddm"\ndeclarations_url = "{declarations_url}"' if declarations_url else "",
                 'declarations_key_file = "declarations.key"' if declarations_url else "",
+=======
+                f'[servers.{SERVER}]\nkind = "{kind}"\nurl = "{proxy.url}"\nkey_file = "api.key"',
+                'webhook_key_file = "webhook.key"' if kind == "nanomdm" else "",
+                'database_file = "database.url"\ndatabase_seconds = 1' if database else "",
+>>>>>>> cdfa765 (NanoMDM's own database: the fleet from it, and what webhooks lost; the columns to grant are named and suffice)
                 f"[receiver]\nport = {port}",
                 f"[clock]\nstart = {start}\nspeed = {speed}",
             ]
