@@ -1,5 +1,6 @@
-"""`init` and `doctor`: the first settings, and what is broken between them and the first device that answers."""
+"""`init`, `doctor` and `prove`: the first settings, what is broken on the way, and the first device through it all."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +12,7 @@ from osupdate_kit.cli.common import Common, console, print_json, remark, say
 from osupdate_kit.cli.fleet import AsJson
 from osupdate_kit.errors import SettingsError
 from osupdate_kit.kit.doctor import Found, Hop, examine
+from osupdate_kit.kit.prove import begin, follow, proof, write_proof
 from osupdate_kit.kit.roundtrip import SECONDS
 from osupdate_kit.kit.setup import Answers, Written, write_settings
 from osupdate_kit.settings import FILE_NAME
@@ -21,6 +23,7 @@ _STYLE = {Found.OK: "green", Found.FAILED: "bold red", Found.NOT_LOOKED_AT: "dim
 def add_to(app: typer.Typer) -> None:
     app.command("init")(init)
     app.command("doctor")(doctor)
+    app.command("prove")(prove)
 
 
 def init(
@@ -114,6 +117,47 @@ def doctor(
         say("", found.summary)
     if not found.ok:
         raise typer.Exit(1)
+
+
+def prove(
+    context: typer.Context,
+    device: Annotated[str, typer.Argument(help="Serial, UDID or enrollment ID of a test device.")],
+    target: Annotated[str, typer.Option(help="The version that it is taken to, such as 26.6.1.")] = "",
+    allow_major: Annotated[bool, typer.Option("--allow-major", help="It may leave its major version.")] = False,
+    hours: Annotated[float, typer.Option(min=0.001, max=720, help="How long to wait for it.")] = 12,
+    rollout: Annotated[int, typer.Option(help="Begin nothing: the page of this earlier proof, as of now.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the page and its JSON.")] = Path(),
+    yes: Annotated[bool, typer.Option("--yes", help="Begin without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Update one test device; write a page of what it sent beside what is expected. Exit 1 if it is not done."""
+    common: Common = context.obj
+    with common.kit() as kit:
+        if rollout:
+            proving = kit.rollout(rollout)
+        else:
+            if not target:
+                raise SettingsError("No version is named.", remedy="Say --target, or --rollout for an earlier proof.")
+            if not yes:
+                _agreed(f"{device} will be updated to {target}, and restart. Begin?")
+            proving = begin(kit, device, target, allow_major=allow_major)
+            remark(f"Rollout {proving.id} has begun. Ctrl+C leaves it running; `osupdate-kit rollout cancel` ends it.")
+            with contextlib.suppress(KeyboardInterrupt):
+                follow(kit, proving, seconds=hours * 3600, tell=remark)
+        found = proof(kit, proving)
+    page, data = write_proof(found, out)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        say(found.finding, f"Page: {page}", f"Data: {data}")
+    if found.state != "done":
+        raise typer.Exit(1)
+
+
+def _agreed(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise SettingsError("Nobody can be asked here.", remedy="Say --yes.")
+    typer.confirm(question, abort=True, err=True)
 
 
 def _show(hop: Hop) -> None:

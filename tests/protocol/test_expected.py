@@ -1,0 +1,111 @@
+"""What is expected of a reply, as data: good replies depart in nothing, and each departure is named."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from osupdate_kit.protocol.commands import (
+    AvailableOSUpdates,
+    DeviceInformation,
+    OSUpdateStatus,
+    ScheduleOSUpdate,
+    ScheduleOSUpdateScan,
+    UpdateRequest,
+    request,
+)
+from osupdate_kit.protocol.expected import REPLIES, deviations
+from osupdate_kit.protocol.terms import InstallAction, Platform
+
+KEY = "iOSUpdate23A"
+STEP = request(ScheduleOSUpdate(updates=(UpdateRequest(install_action=InstallAction.DEFAULT, product_key=KEY),)))
+INFO, LIST, LOOK, SCAN = map(
+    request, (DeviceInformation(), AvailableOSUpdates(), OSUpdateStatus(), ScheduleOSUpdateScan(force=True))
+)
+RESULT = {"ProductKey": KEY, "InstallAction": "DownloadOnly", "Status": "Downloading"}
+ITEM = {
+    "ProductKey": KEY, "HumanReadableName": "iPadOS 26.6.1", "ProductName": "iPadOS", "Version": "26.6.1",
+    "Build": "23G", "DownloadSize": 10, "InstallSize": 20,
+}  # fmt: skip
+ABOUT = {"OSVersion": "26", "BuildVersion": "23B", "SerialNumber": "S", "ProductName": "iPad1,1", "IsSupervised": True}
+UNLISTED = [{"ErrorDomain": "SUMacController", "ErrorCode": 9}]
+OTHER = [RESULT | {"InstallAction": "InstallLater"}]
+HALF = [{"ProductKey": KEY, "Status": "Sleeping"}]
+
+
+def reply(status: str = "Acknowledged", **words: Any) -> dict[str, Any]:
+    return {"UDID": "A", "CommandUUID": "U", "Status": status, **words}
+
+
+@pytest.mark.parametrize(
+    ("asked", "fields"),
+    [
+        (STEP, reply(UpdateResults=[RESULT])),
+        (STEP, reply("NotNow")),
+        (STEP, reply("Error", ErrorChain=[{"ErrorDomain": "MCMDMErrorDomain", "ErrorCode": 12048}])),
+        (LIST, reply(AvailableOSUpdates=[ITEM])),
+        (LIST, reply(AvailableOSUpdates=[])),
+        (LOOK, reply(OSUpdateStatus=[])),
+        (INFO, reply(QueryResponses=ABOUT)),
+        (SCAN, reply()),  # on an iPad: it means nothing there
+    ],
+)
+def test_a_good_reply_departs_in_nothing(asked: dict[str, Any], fields: dict[str, Any]) -> None:
+    assert [d for d in deviations(asked, fields, Platform.IPADOS) if not d.known] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "fields", "rule", "words", "known"),
+    [
+        (STEP, reply(), "UpdateResults", "missing", True),
+        (STEP, reply(UpdateResults=OTHER), "InstallAction", "InstallLater", True),
+        (STEP, reply(UpdateResults=HALF), "UpdateResults", "InstallAction", False),
+        (STEP, reply("CommandFormatError"), "Status", "CommandFormatError", False),
+        (STEP, reply("Error", ErrorChain=UNLISTED), "ErrorCode", "SUMacController 9", True),
+        (LIST, reply(AvailableOSUpdates=[{"ProductKey": KEY}]), "AvailableOSUpdates", "InstallSize", False),
+        (LIST, reply(), "AvailableOSUpdates", "missing", False),
+        (INFO, reply("NotNow"), "Status", "NotNow to DeviceInformation", False),
+        (INFO, reply(QueryResponses={"OSVersion": "26.1"}), "QueryResponses", "BuildVersion", False),
+        (INFO, {"Status": "Sleeping", "UDID": "A"}, "S01", "Status", False),
+    ],
+)  # fmt: skip
+def test_each_departure_is_named_with_who_has_met_it(
+    asked: dict[str, Any], fields: dict[str, Any], rule: str, words: str, known: bool
+) -> None:
+    found = [one for one in deviations(asked, fields, Platform.IPADOS) if one.rule == rule and words in one.seen]
+    assert found, deviations(asked, fields, Platform.IPADOS)
+    assert bool(found[0].known) is known
+
+
+def test_what_one_platform_sends_is_not_asked_of_another() -> None:
+    mac = {key: ITEM[key] for key in ("ProductKey", "HumanReadableName", "Version", "Build", "DownloadSize")}
+    mac |= {"HumanReadableNameLocale": "en", "AppIdentifiersToClose": []}
+    assert deviations(LIST, reply(AvailableOSUpdates=[mac]), Platform.MACOS) == []
+    assert deviations(LIST, reply(AvailableOSUpdates=[mac]), Platform.IPADOS)
+    assert deviations(SCAN, reply(), Platform.MACOS)[0].rule == "ScanInitiated"
+
+
+def test_every_key_that_is_expected_is_one_that_is_kept() -> None:
+    """Else each reply would depart, for the kit itself drops what it does not know."""
+    from osupdate_kit.servers.events import _OURS
+
+    for one in REPLIES.values():
+        shape = _OURS[one.holds]
+        assert set(one.keys) <= set(shape or {}), one.holds
+
+
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(["Status", "UDID", "CommandUUID", "UpdateResults", "ErrorChain", "QueryResponses", "x"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.binary(max_size=3),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+            max_leaves=6,
+        ),
+    ),
+    asked=st.sampled_from([STEP, INFO, LIST, LOOK, SCAN]),
+)
+def test_no_reply_raises(fields: dict[str, Any], asked: dict[str, Any]) -> None:
+    for platform in (None, Platform.MACOS, Platform.IOS):
+        deviations(asked, fields, platform)
