@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -39,7 +40,7 @@ from osupdate_kit.service.receiver import (
     refuse_strangers,
 )
 from osupdate_kit.service.sender import push_trouble_name
-from osupdate_kit.service.tally import ALIVE_SECONDS, Sign, read_sign
+from osupdate_kit.service.tally import ALIVE_SECONDS, CHANGED_SECONDS, Sign, read_sign
 from osupdate_kit.settings import ServerSettings, Settings
 from osupdate_kit.stores.connect import file_of, store_url
 from osupdate_kit.stores.ledger import Ledger, Transaction
@@ -213,8 +214,14 @@ class _Walk:
         sign = self._service(settings, ledger)
         clock = open_clock(ledger) if ledger else KitClock()
         trip = self._trip(ledger, clock, device, chosen, seconds)
+        if trip and ledger:
+            sign = trip.after
+            if trip.answer and chosen[trip.key.server].has_database:  # by which way did it come?
+                threading.Event().wait(CHANGED_SECONDS + 1)
+                with ledger.read() as tx:
+                    sign = read_sign(tx)
         for name, one in chosen.items():
-            self._way_back(name, one, ledger, clock, trip.after if trip else sign, trip, device)
+            self._way_back(name, one, ledger, clock, sign, trip, device)
 
     # --- a server's API ---
 
@@ -332,7 +339,8 @@ class _Walk:
 
         self.look("push", push, after=here, server=name)
         self.look("webhook", webhook, after=("service", "receiver", *(("push",) if trip else ())), server=name)
-        self.look("signature", lambda: _signature(settings, heard, now), after=("webhook", "keys"), server=name)
+        came = trip is not None and bool(trip.answer) and not settings.has_database
+        self.look("signature", lambda: _signature(settings, heard, now, came), after=("webhook", "keys"), server=name)
         self.look("device", lambda: _device(trip, device), after=(*here, "push", "webhook", "signature"), server=name)
 
 
@@ -524,6 +532,8 @@ def _webhook(
         )
     if heard.refused_at > heard.taken_at:
         return Word(Found.OK, f"Its calls arrive, the last {_ago(now, heard.refused_at).lower()}.")
+    if trip and trip.answer and not settings.has_database:
+        return Word(Found.OK, "The answer came by it.")
     fresh = heard.taken_at > (trip.began_at if trip else 0)
     if fresh:
         return Word(Found.OK, f"{heard.taken:,} calls were taken in, the last {_ago(now, heard.taken_at).lower()}.")
@@ -556,7 +566,7 @@ def _webhook(
     return Word(Found.NOT_LOOKED_AT, "Nothing has come from it yet.", _NAME_ONE)
 
 
-def _signature(settings: ServerSettings, heard: Heard, now: int) -> Word:
+def _signature(settings: ServerSettings, heard: Heard, now: int, came: bool) -> Word:
     signs = bool(settings.webhook_key_env or settings.webhook_key_file or settings.webhook_keyring)
     if heard.refused_at > heard.taken_at and (wrong := sum(heard.refused.get(r, 0) for r in _UNSIGNED)):
         unsigned = not heard.refused.get(WRONG_SIGNATURE)
@@ -571,7 +581,7 @@ def _signature(settings: ServerSettings, heard: Heard, now: int) -> Word:
         )
     if not signs:
         return Word(Found.OK, "Its calls are not signed, and the settings expect no signature.")
-    if heard.taken_at:
+    if came or heard.taken_at:
         return Word(Found.OK, "Signatures agree with our key.")
     return Word(Found.NOT_LOOKED_AT, "No call has come whose signature could be held against our key.")
 

@@ -210,10 +210,16 @@ def secrets_arrive(event: dict[str, Any]) -> bool:
     return b"unlock-of-" in b64decode(part.get("raw_payload", ""))
 
 
-<<<<<<< HEAD
+def reader(cluster: Cluster, dsn: str) -> str:
+    """The URL of a role that may read what the kit needs of NanoMDM's database, and nothing more."""
+    name = dsn.rpartition("/")[2].partition("?")[0]
+    cluster.psql(name, "-c", f"CREATE ROLE reader_{name} LOGIN;" + "".join(grants(f"reader_{name}")))
+    return f"postgres://reader_{name}@127.0.0.1:{cluster.port}/{name}"
+
+
 @contextmanager
 def _server(
-    kind: Kind, storage: Literal["inmem", "pgsql"], cluster: Cluster | None, webhook_url: str
+    kind: Kind, storage: Literal["inmem", "pgsql"], dsn: str, webhook_url: str
 ) -> Iterator[tuple[RealServer, str]]:
     """The MDM server, and where a server of declarations stands beside it."""
     if kind == "nanohub":
@@ -226,24 +232,8 @@ def _server(
         ) as declaring:
             yield declaring.nanomdm, declaring.url
         return
-    dsn = cluster.nanomdm_database() if storage == "pgsql" and cluster else "unused"
     with nanomdm(storage, dsn=dsn, api_key=API_KEY, webhook_url=webhook_url, webhook_key=WEBHOOK_KEY) as server:
         yield server, ""
-=======
-def reader(cluster: Cluster, dsn: str) -> str:
-    """The URL of a role that may read what the kit needs of NanoMDM's database, and nothing more."""
-    name = dsn.rpartition("/")[2].partition("?")[0]
-    cluster.psql(name, "-c", f"CREATE ROLE reader_{name} LOGIN;" + "".join(grants(f"reader_{name}")))
-    return f"postgres://reader_{name}@127.0.0.1:{cluster.port}/{name}"
-
-
-def _server(
-    kind: str, storage: Literal["inmem", "pgsql"], dsn: str, webhook_url: str
-) -> AbstractContextManager[RealServer]:
-    if kind == "nanohub":
-        return nanohub(api_key=API_KEY, webhook_url=webhook_url)
-    return nanomdm(storage, dsn=dsn, api_key=API_KEY, webhook_url=webhook_url, webhook_key=WEBHOOK_KEY)
->>>>>>> cdfa765 (NanoMDM's own database: the fleet from it, and what webhooks lost; the columns to grant are named and suffice)
 
 
 @contextmanager
@@ -270,13 +260,9 @@ def site(
     """
     port = free_port()
     recorder = Recorder(port, loses=loses, doubles=doubles)
-<<<<<<< HEAD
-    webhook_url = f"{recorder.loopback.url}/webhook/{SERVER}"
-    with recorder.loopback, _server(kind, storage, cluster, webhook_url) as (server, declarations_url):
-=======
     dsn = cluster.nanomdm_database() if storage == "pgsql" and cluster else "unused"
-    with recorder.loopback, _server(kind, storage, dsn, f"{recorder.loopback.url}/webhook/{SERVER}") as server:
->>>>>>> cdfa765 (NanoMDM's own database: the fleet from it, and what webhooks lost; the columns to grant are named and suffice)
+    webhook_url = f"{recorder.loopback.url}/webhook/{SERVER}"
+    with recorder.loopback, _server(kind, storage, dsn, webhook_url) as (server, declarations_url):
         truth = TruthLog()
         url = cluster.url() if storage == "pgsql" and cluster else f"sqlite:///{folder / 'store.db'}"
         settings = Settings.model_validate({"store_url": url, "clock": {"start": start, "speed": speed}})
@@ -297,17 +283,12 @@ def site(
                 (folder / "database.url").write_text(reader(cluster, dsn))
             lines = [
                 f'store_url = "{url}"',
-<<<<<<< HEAD
                 f'[servers.{SERVER}]\nkind = "{"nanohub" if kind == "nanohub" else "nanomdm"}"',
                 f'url = "{proxy.url}"\nkey_file = "api.key"',
                 'webhook_key_file = "webhook.key"' if kind != "nanohub" else "",
                 f'declarations = "kmfddm"\ndeclarations_url = "{declarations_url}"' if declarations_url else "",
                 'declarations_key_file = "declarations.key"' if declarations_url else "",
-=======
-                f'[servers.{SERVER}]\nkind = "{kind}"\nurl = "{proxy.url}"\nkey_file = "api.key"',
-                'webhook_key_file = "webhook.key"' if kind == "nanomdm" else "",
                 'database_file = "database.url"\ndatabase_seconds = 1' if database else "",
->>>>>>> cdfa765 (NanoMDM's own database: the fleet from it, and what webhooks lost; the columns to grant are named and suffice)
                 f"[receiver]\nport = {port}",
                 f"[clock]\nstart = {start}\nspeed = {speed}",
             ]
