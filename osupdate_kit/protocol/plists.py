@@ -14,6 +14,7 @@ from osupdate_kit.errors import ProtocolError
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+_SWELLS_TO, _SWELLS_BY = 1 << 16, 64  # what shared references may make of few bytes; counting it out costs time
 _INTEGERS = range(-(1 << 63), 1 << 64)  # what a property list can hold
 _REMEDY = "Find out who sent it; no Apple device writes such a property list."
 
@@ -32,7 +33,7 @@ def read_plist(body: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_
         raise ProtocolError(f"No property list: {type(error).__name__}: {str(error)[:80]}", remedy=_REMEDY) from None
     if type(fields) is not dict:
         raise ProtocolError(f"The property list is no dictionary but {type(fields).__name__}.", remedy=_REMEDY)
-    _check(fields, max_bytes, max_depth)
+    _check(fields, min(max_bytes, _SWELLS_TO + _SWELLS_BY * len(body)), max_depth)
     return fields
 
 

@@ -3,8 +3,9 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from osupdate_kit.errors import SelectionError
 from osupdate_kit.fleet.devices import Device, DeviceKey
@@ -71,3 +72,38 @@ def test_every_device_is_chosen_or_counted_as_left_out() -> None:
     assert [d.udid for d in chosen.devices] == ["U1"]
     assert chosen.unmatched == ("S9",)
     assert len(chosen) + sum(chosen.left_out.values()) == len(FLEET)
+
+
+class Choosing(RuleBasedStateMachine):
+    """An inventory that changes, and selections of it: everybody is chosen, or counted once with a reason."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fleet: dict[str, Device] = {}
+
+    @rule(number=st.integers(0, 20), site=st.sampled_from(["North", "South", ""]), supervised=st.booleans() | st.none())
+    def enrols(self, number: int, site: str, supervised: bool | None) -> None:
+        self.fleet[f"D{number}"] = device(number, site=site, supervised=supervised)
+
+    @rule(number=st.integers(0, 20))
+    def leaves(self, number: int) -> None:
+        self.fleet.pop(f"D{number}", None)
+
+    @rule(where=st.sampled_from(["", "supervised", 'site == "North"', 'not supervised and site != "South"']))
+    def is_chosen_by_criterion(self, where: str) -> None:
+        chosen = select(list(self.fleet.values()), where=where)
+        again = select(list(chosen.devices), where=where)
+        assert again.devices == chosen.devices
+        assert len(chosen.devices) + sum(chosen.left_out.values()) == len(self.fleet)
+
+    @rule(numbers=st.sets(st.integers(0, 30), min_size=1, max_size=6), by=st.sampled_from("SU"))
+    def is_chosen_by_name(self, numbers: set[int], by: str) -> None:
+        wanted = {f"{by}{number}" for number in numbers}
+        chosen = select(list(self.fleet.values()), wanted=wanted)
+        known = {f"{by}{key[1:]}" for key in self.fleet}
+        assert len(chosen.devices) == len(wanted & known)
+        assert set(chosen.unmatched) == wanted - known
+
+
+TestChoosing = Choosing.TestCase
+TestChoosing.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)

@@ -120,6 +120,22 @@ def test_a_long_string_by_many_references_is_refused() -> None:
         read_plist(binary([b"\xd1\x01\x02", b"\x51k", array, long]))
 
 
+def test_few_bytes_that_refer_to_one_another_cost_little_to_refuse() -> None:
+    """An array of itself twice doubles at every level: without a bound by its size it was counted up to a mebibyte."""
+    with pytest.raises(ProtocolError, match="swells"):
+        read_plist(binary([b"\xd1\x01\x02", b"\x51k", b"\xa2\x02\x02"]))
+    text = b"\x5f\x11" + struct.pack(">H", 1000) + b"x" * 1000
+    with pytest.raises(ProtocolError, match="swells"):  # 200 KB of 1.3
+        read_plist(binary([b"\xd1\x01\x02", b"\x51k", b"\xaf\x10\xc8" + b"\x03" * 200, text]))
+
+
+def test_what_a_list_of_updates_shares_is_read() -> None:
+    """The binary form writes equal keys and texts once."""
+    items = [{f"AKeyOfAnUpdateThatIsLong{n}": "A text that all of them share" for n in range(25)} for _ in range(300)]
+    body = plistlib.dumps({"AvailableOSUpdates": items}, fmt=plistlib.FMT_BINARY)
+    assert read_plist(body) == {"AvailableOSUpdates": items}
+
+
 def test_nested_binary_arrays_beyond_pythons_stack_are_refused() -> None:
     body, found = b"bplist00", []
     for item in [
