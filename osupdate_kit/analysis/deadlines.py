@@ -1,4 +1,4 @@
-"""Declared devices that still go on, by when they enforce: the rule of `rollout/deadlines.py`, as Ibis."""
+"""Declared devices by when they enforce: the rule of `rollout/deadlines.py`, as Ibis."""
 
 import ibis
 import pandas as pd
@@ -10,24 +10,36 @@ from osupdate_kit.rollout.deadlines import BOUNDS, Due
 from osupdate_kit.rollout.journey import Armed, Instrument
 from osupdate_kit.rollout.state import ENDS, State
 
+ENDED = "at an end"  # whatever end it is
+ORDER = (*(one.value for one in Due), ENDED)
+_IN_FORCE = ORDER[: ORDER.index(Due.TAKEN_BACK)]
+
 
 def deadlines(scope: Scope) -> pd.DataFrame:
-    """Columns `due` (one of `Due`, in its order), `devices`, `next_at` (the soonest deadline among them, NaT: none).
+    """All devices that go by declaration now, by when they enforce it.
 
-    Who came to an end, by whatever instrument, is in none of them.
+    Columns `due` (one of ORDER, in its order), `devices`, `next_at` (UTC, the soonest deadline among them; NaT where
+    none is in force).
     """
+    declared = _.route == Instrument.DECLARATION.value
     rows = shown(scope, "route", "armed", "enforce_at", stored=frozenset(State) - ENDS)
-    going = rows.filter(_.route == Instrument.DECLARATION.value, ~_.shown.isin(sorted(state.value for state in ENDS)))
     left = _.enforce_at - scope.now
     when = ibis.cases(
+        (_.shown.isin(_names(ENDS)), ENDED),
         (_.enforce_at == 0, Due.NOT_YET.value),
         (_.armed == Armed.NO.value, Due.TAKEN_BACK.value),
         (left <= 0, Due.OVERDUE.value),
         *((left <= bound, name.value) for name, bound in BOUNDS),
         else_=Due.LATER.value,
     )
-    counts = going.group_by(due=when).agg(devices=_.count(), next_at=_.enforce_at.min()).to_pandas()
-    order = [one.value for one in Due]
-    frame = counts.sort_values("due", key=lambda due: due.map(order.index), ignore_index=True)
-    next_at = frame["next_at"].where(frame["due"].isin(order[: order.index(Due.TAKEN_BACK)]))
+    going = rows.filter(declared).select(due=when, at=_.enforce_at)
+    ended = scope.journey().filter(declared, _.barrier == "", _.state.isin(_names(ENDS)))
+    both = going.union(ended.select(due=ibis.literal(ENDED), at=_.enforce_at))
+    frame = both.group_by("due").agg(devices=_.count(), next_at=_["at"].min()).to_pandas()
+    frame = frame.sort_values("due", key=lambda due: due.map(ORDER.index), ignore_index=True)
+    next_at = frame["next_at"].where(frame["due"].isin(_IN_FORCE))
     return frame.assign(next_at=pd.to_datetime(next_at, unit="us", utc=True), devices=frame["devices"].astype("int64"))
+
+
+def _names(states: frozenset[State]) -> list[str]:
+    return sorted(state.value for state in states)

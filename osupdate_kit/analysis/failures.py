@@ -7,8 +7,9 @@ from osupdate_kit.analysis.scope import Scope
 from osupdate_kit.analysis.shown import lost
 from osupdate_kit.errors import AnalysisError
 from osupdate_kit.protocol.causes import FailureClass, name_of
+from osupdate_kit.rollout.journey import Instrument
 
-DIMENSIONS = ("platform", "model", "os_version_start", "site", "ring", "wave", "time_zone")
+DIMENSIONS = ("platform", "model", "os_version_start", "site", "ring", "wave", "time_zone", "route")
 
 
 def failures(scope: Scope) -> pd.DataFrame:
@@ -16,15 +17,19 @@ def failures(scope: Scope) -> pd.DataFrame:
 
     Columns `cause` (what is counted: the class; of an unlisted code, domain and code), `failure` (class; "" = none was
     reported), `text` (the most frequent words of devices, of causes that the kit has no class for), `devices`,
-    `together` (share of this cause and those before it, 0–1).
+    `declared` (those of them that go by declaration), `together` (share of this cause and those before it, 0–1).
     """
     unnamed = _.failure == FailureClass.UNKNOWN.value
     rows = scope.journey().filter(lost(scope)).mutate(text=unnamed.ifelse(_.failure_text, ""))
-    frame = rows.group_by("failure", "text").agg(devices=_.count()).to_pandas()
+    declared = _.route == Instrument.DECLARATION.value
+    frame = rows.group_by("failure", "text").agg(devices=_.count(), declared=declared.sum()).to_pandas()
     frame["cause"] = [name_of(failure, text) for failure, text in zip(frame["failure"], frame["text"], strict=True)]
     frame = frame.sort_values(["devices", "text"], ascending=[False, True])
-    frame = frame.groupby(["cause", "failure"], as_index=False).agg(text=("text", "first"), devices=("devices", "sum"))
+    frame = frame.groupby(["cause", "failure"], as_index=False).agg(
+        text=("text", "first"), devices=("devices", "sum"), declared=("declared", "sum")
+    )
     frame = frame.sort_values(["devices", "cause"], ascending=[False, True], ignore_index=True)
+    frame["declared"] = frame["declared"].astype("int64")
     frame["together"] = frame["devices"].cumsum() / frame["devices"].sum()
     return frame
 

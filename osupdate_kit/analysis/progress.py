@@ -74,19 +74,24 @@ def progress(scope: Scope, *, steps: int = 200) -> pd.DataFrame:
 def devices(scope: Scope) -> pd.DataFrame:
     """One row per device: who it is, and its state as of the scope.
 
-    Of now: `state` as shown, with what stands beside it. Of an earlier instant: the stored state of then; versions,
-    deferrals and failures are known of now only, and left out. Sorted by key.
+    Of now: `state` as shown, with what stands beside it, such as `route` (the instrument that it goes by now) and
+    `enforce_at` (UTC; the deadline of its declaration, NaT for none). Of an earlier instant: the stored state of then;
+    versions, deferrals and failures are known of now only, and left out. Sorted by key.
     """
     named = scope.tables["devices"].select(*KEY, "name", "model")
     who = ("udid", "serial", "platform", "site", "ring", "wave", "os_version_start")
     if scope.is_now:
-        beside = ("os_version", "armed", "failure", "failure_text", "deferrals_used", "deferrals_remaining")
+        beside = ("os_version", "armed", "failure", "failure_text", "deferrals_used", "deferrals_remaining",
+                  "route", "enforce_at")  # fmt: skip
         rows = shown(scope, *who, *beside).rename(state="shown")
     else:
         states = scope.transitions().group_by(*KEY, "state").agg(times=_.sign.sum()).filter(_.times > 0).drop("times")
         rows = scope.journey().select(*KEY, *who).left_join(states, KEY).drop("server_right", "enrollment_id_right")
     frame = rows.left_join(named, KEY).drop("server_right", "enrollment_id_right").order_by(*KEY).to_pandas()
     scope.check(int(frame["state"].notna().sum()), "States by device")
+    if "enforce_at" in frame:
+        at = frame["enforce_at"]
+        frame["enforce_at"] = pd.to_datetime(at.where(at > 0), unit="us", utc=True)
     return frame
 
 

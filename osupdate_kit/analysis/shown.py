@@ -15,6 +15,7 @@ import pandas as pd
 from ibis import _
 
 from osupdate_kit.analysis.scope import Scope
+from osupdate_kit.analysis.tally import tally
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.rollout.journey import Armed, Instrument, RolloutStatus
 from osupdate_kit.rollout.plan import DEFAULT_ACTIONS
@@ -119,7 +120,7 @@ def _shut(scope: Scope, patience: int) -> tuple[ibis.Value, ibis.Value]:
     for dimension, value in _halted(scope):
         kept |= _[dimension] == value if dimension else ibis.literal(True)
     apart = sorted(platform.value for platform in Platform if _downloads_apart(scope, platform))
-    downloads = ~_.ready & _.platform.isin(apart)
+    downloads = ~_.ready & _.platform.isin(apart) & (_.route != Instrument.DECLARATION.value)
     shut = long_shut = kept
     for who, blackouts in _concerned(scope):
         schedule = Schedule(scope.plan.window, scope.plan.download_window, blackouts)
@@ -182,6 +183,18 @@ def _concerned(scope: Scope) -> Iterator[tuple[ibis.Value, tuple[Blackout, ...]]
 @functools.lru_cache(maxsize=1)
 def _zones() -> tuple[str, ...]:
     return tuple(sorted(available_timezones()))
+
+
+def states_by_instrument(scope: Scope) -> pd.DataFrame:
+    """Devices by the instrument that they go by now, and by shown state.
+
+    Columns `instrument` (command, declaration, none: barred), `state`, `devices`, most frequent first.
+    """
+    barred = _.barrier != ""
+    rows = shown(scope, "barrier", "route").mutate(instrument=barred.ifelse(Instrument.NONE.value, _.route))
+    frame = tally(rows.select(instrument=_.instrument, state=_.shown))
+    scope.check(int(frame["devices"].sum()), "States by instrument")
+    return frame.sort_values(["instrument", "devices", "state"], ascending=[True, False, True], ignore_index=True)
 
 
 def states_now(scope: Scope) -> pd.DataFrame:

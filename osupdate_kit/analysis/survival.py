@@ -17,7 +17,7 @@ from osupdate_kit.errors import AnalysisError
 from osupdate_kit.rollout.policy import HOUR
 from osupdate_kit.rollout.state import State
 
-GROUPS = ("wave", "platform", "site", "ring")
+GROUPS = ("wave", "platform", "site", "ring", "route")
 Z95 = 1.959963984540054  # of the normal distribution, two-sided 95 %
 
 

@@ -43,6 +43,30 @@ def adoption(scope: Scope, *, steps: int = 200) -> pd.DataFrame:
     return stock
 
 
+def reached_by(scope: Scope, *, by: str = "route", steps: int = 200) -> pd.DataFrame:
+    """Devices that report their target or newer, by group, at up to `steps` instants.
+
+    Columns `at` (UTC), `group`, `devices`, `of` (all that take the plan in the group). by: a column of the journey.
+    """
+    scope.only_now("Versions over time")
+    grid = Steps.between(scope.subject.started_at, scope.subject.as_of, steps)
+    stays = (_.os_version == "") | (_.os_version == _.os_version_start)
+    step = stays.ifelse(0, grid.of((_.done_at > 0).ifelse(_.done_at, _.updated_at), scope.engine))
+    rows = scope.journey().filter(_.barrier == "")
+    frame = tally(rows.select(group=_[by], was=_.os_version_start, now=_.os_version, target=_.target, step=step))
+    if frame.empty:
+        return pd.DataFrame(columns=["at", "group", "devices", "of"])
+    frame["now"] = frame["now"].where(frame["now"] != "", frame["was"])
+    there = {
+        column: pd.Series([_reached(scope.plan, *pair) for pair in zip(frame[column], frame["target"], strict=True)])
+        for column in ("was", "now")
+    }
+    begun = frame.assign(step=0, change=frame["devices"].where(there["was"], 0))
+    came = frame.assign(change=frame["devices"] * (there["now"].astype(int) - there["was"].astype(int)))
+    stock = grid.stock(pd.concat([begun, came])[["step", "group", "change"]], "group")
+    return stock.assign(of=stock["group"].map(frame.groupby("group")["devices"].sum()))
+
+
 _THERE = "\t"  # marks a version that is a device's own target or newer; none that a device reports has it
 
 

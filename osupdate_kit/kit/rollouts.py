@@ -266,7 +266,7 @@ class Rollout:
 
 
 def _charts(scope: "Scope") -> "list[Chart]":
-    from osupdate_kit.analysis import deferrals, failures, funnel, progress, shown, survival, versions
+    from osupdate_kit.analysis import deadlines, deferrals, failures, funnel, progress, shown, survival, versions
     from osupdate_kit.views import charts
 
     subject = scope.subject
@@ -275,18 +275,31 @@ def _charts(scope: "Scope") -> "list[Chart]":
         made = [charts.device_strips(progress.spells(scope), progress.devices(scope), subject)]
     else:
         made = [charts.states_over_time(over_time, shown.states_now(scope), subject)]
+    due = deadlines.deadlines(scope)
+    both = bool(len(due))  # do some go by declaration? Else there is nothing to tell apart
+    if both:
+        made += [
+            charts.states_by_instrument(shown.states_by_instrument(scope), subject),
+            charts.deadlines(due, subject),
+        ]
     made += [
         charts.done_over_time(over_time, subject),
         charts.funnel(funnel.funnel(scope), subject),
         charts.failures(failures.failures(scope), subject),
     ]
-    made += [charts.failures_by(failures.failures_by(scope, by), subject, dimension=by) for by in ("model", "site")]
+    dimensions = ("model", "site", *(("route",) if both else ()))
+    made += [charts.failures_by(failures.failures_by(scope, by), subject, dimension=by) for by in dimensions]
     made += [
         charts.deferrals(deferrals.deferrals(scope), subject),
         charts.next_installs(deferrals.next_installs(scope), subject),
         charts.adoption(versions.adoption(scope), subject),
         charts.time_to_update(survival.time_to_update(scope, by="platform"), subject, by="platform"),
     ]
+    if both:
+        made += [
+            charts.reached_by_instrument(versions.reached_by(scope), subject),
+            charts.time_to_update(survival.time_to_update(scope, by="route"), subject, by="route"),
+        ]
     return made
 
 

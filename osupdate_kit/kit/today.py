@@ -310,7 +310,7 @@ def _look(
             counted.add(state, cause, rows[["site", "devices"]].itertuples(index=False), stored.id)
             expired += int(rows["devices"].sum()) if state == State.EXPIRED else 0
     if not over:
-        counted.enforce(deadlines(scope)[["due", "devices"]].itertuples(index=False))
+        counted.enforce(deadlines(scope)[["due", "devices"]].itertuples(index=False, name=None))
     for armed, rows in armed_at_large(scope).groupby("armed"):
         counted.add("armed", armed, rows[["site", "devices"]].itertuples(index=False), stored.id)
     others = sum(ends.get(state, 0) for state in (State.NOTIFIED, State.DOWNLOADED_END))

@@ -5,24 +5,27 @@ from datetime import date, time
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from statsmodels.duration.survfunc import SurvfuncRight
 
+from osupdate_kit.analysis.deadlines import ENDED, deadlines
 from osupdate_kit.analysis.deferrals import next_installs
-from osupdate_kit.analysis.failures import failures
+from osupdate_kit.analysis.failures import failures, failures_by
 from osupdate_kit.analysis.funnel import funnel
 from osupdate_kit.analysis.progress import Steps, progress
 from osupdate_kit.analysis.scope import Scope
-from osupdate_kit.analysis.shown import states_now
+from osupdate_kit.analysis.shown import states_by_instrument, states_now
 from osupdate_kit.analysis.survival import kaplan_meier
-from osupdate_kit.analysis.versions import adoption
+from osupdate_kit.analysis.versions import adoption, reached_by
 from osupdate_kit.errors import AnalysisError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.causes import name_of
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout.deadlines import Due, due, standing
 from osupdate_kit.rollout.journey import Armed, Instrument, Journey, RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, HOUR, MINUTE, Cadences, Gate
@@ -66,8 +69,9 @@ class Row(NamedTuple):
     platform: str = "iPadOS"
     admitted_at: int = START
     model: str = ""
-    declared: bool = False  # and not taken back
+    declared: bool = False
     enforce_at: int = 0
+    taken_back: bool = False
 
 
 rows = st.builds(
@@ -89,7 +93,8 @@ rows = st.builds(
     failure=st.sampled_from([NONE, ("space", "Voll"), *(("unknown", words) for words in UNLISTED)]),
     version=st.sampled_from(["", "18.6", "26.5"]),
     declared=st.booleans(),
-    enforce_at=st.sampled_from([0, START + 5 * HOUR, START + 25 * HOUR]),
+    enforce_at=st.sampled_from([0, START + 5 * HOUR, START + 25 * HOUR, START + 60 * HOUR, START + 9 * DAY]),
+    taken_back=st.booleans(),
 )
 walks = st.lists(st.tuples(st.integers(0, 30 * HOUR), st.sampled_from(list(State))), max_size=5)
 
@@ -125,7 +130,8 @@ def fill(bench: Bench, devices: list[Row], status: RolloutStatus, walked: list[A
                 "commands_sent": row.commands_sent, "progress_at": row.progress_at, "updated_at": row.contact_at,
                 "done_at": START * (state is State.DONE), "updated_seq": 1, "live": row.live, "due_at": None,
                 "admitted_at": row.admitted_at, "enforce_at": row.enforce_at,
-                "route": "declaration" if row.declared else "command", "armed": "on the device" * row.declared,
+                "route": "declaration" if row.declared else "command",
+                "armed": "on the device" * (row.declared and not row.taken_back),
             }
         )  # fmt: skip
         inventory.append(
@@ -175,15 +181,22 @@ def state_seen(number: int, row: Row, status: RolloutStatus, now: int) -> str:
     held = row.held and (0, START + 1, START + 40 * HOUR)[number % 3] != START + 1
     shut = held or row.admitted_at <= 0 or row.model == HALTED or status is not RolloutStatus.RUNNING or not row.live
     made = plan(1)
-    downloads = not row.ready and made.steps(Platform(row.platform)).downloads_apart
+    downloads = not row.ready and not row.declared and made.steps(Platform(row.platform)).downloads_apart
     hours = made.schedule.hours(Kin(site=row.site, platform=row.platform, wave="all"), downloads=downloads)
     gate = Gate() if shut else hours.gate(now, row.zone or "UTC")
     journey = Journey(rollout=1, key=DeviceKey("mdm", str(number)), state=row.state, ready=row.ready,
                       progress_at=row.progress_at, enforce_at=row.enforce_at,
                       route=Instrument.DECLARATION if row.declared else Instrument.COMMAND,
-                      armed=Armed.ON_DEVICE if row.declared else Armed.NO)  # fmt: skip
+                      armed=Armed.ON_DEVICE if row.declared and not row.taken_back else Armed.NO)  # fmt: skip
     moment = Moment(now, status, START, START + 20 * HOUR, gate, row.contact_at + row.seen_later)
     return shown(journey, moment, CADENCES).state.value
+
+
+def due_by_rule(row: Row, state: str, now: int) -> str:
+    """By `rollout/deadlines.py`, device by device."""
+    armed = Armed.NO if row.taken_back else Armed.ON_DEVICE
+    where = standing(state, Instrument.DECLARATION, armed, row.enforce_at, now)
+    return str(due(where, row.enforce_at, now) or ENDED)
 
 
 @SLOW
@@ -204,9 +217,60 @@ def test_what_time_adds_is_what_the_rule_says_of_each_device(
     causes = failures(scope)
     assert dict(zip(causes["cause"], causes["devices"], strict=True)) == lost
     assert {name_of(*pair) for pair in zip(causes["failure"], causes["text"], strict=True)} == set(lost)
+    routes = ["none" if row.barrier else "declaration" if row.declared else "command" for row in devices]
+    by_route = states_by_instrument(scope).set_index(["instrument", "state"])["devices"].to_dict()
+    assert by_route == Counter(zip(routes, seen, strict=True))
+    due_of = Counter(
+        due_by_rule(row, state, now) for row, state, route in zip(devices, seen, routes, strict=True)
+        if route == "declaration"
+    )  # fmt: skip
+    dues = deadlines(scope)
+    assert dict(zip(dues["due"], dues["devices"], strict=True)) == due_of
+    soonest = {
+        name: min(row.enforce_at for row, state in zip(devices, seen, strict=True)
+                  if row.declared and not row.barrier and due_by_rule(row, state, now) == name)
+        for name in due_of if name in [one.value for one in Due if one not in (Due.NOT_YET, Due.TAKEN_BACK)]
+    }  # fmt: skip
+    pairs = zip(dues["due"], dues["next_at"], strict=True)
+    assert {name: at.value // 1000 for name, at in pairs if at is not pd.NaT} == soonest
+    assert causes["declared"].sum() == sum(
+        row.declared and state in ("failed", "expired") for row, state in zip(devices, seen, strict=True)
+    )
+    by_instrument = failures_by(scope, "route").set_index("group")
+    for route in ("command", "declaration"):
+        mine = [(row.commands_sent, state in ("failed", "expired")) for row, state in zip(devices, seen, strict=True)
+                if row.declared == (route == "declaration")]  # fmt: skip
+        tried = [fell for sent, fell in mine if fell or sent]
+        found = tuple(by_instrument.loc[route]) if route in by_instrument.index else (0, 0)
+        assert found == (sum(tried), len(tried))
     deferred = [row for row, state in zip(devices, seen, strict=True) if state == "deferred"]
     dated = next_installs(scope).dropna()
     assert dated["devices"].sum() == sum(row.progress_at > now for row in deferred)
+
+
+@SLOW
+@given(devices=st.lists(rows, min_size=1, max_size=25), now=st.integers(START + HOUR, START + 30 * HOUR))
+def test_adoption_by_instrument_adds_up_to_the_whole(bench: Bench, devices: list[Row], now: int) -> None:
+    """A device has its version at the start until it is done, or spoke last; then the newest that it reported."""
+    fill(bench, devices, RolloutStatus.RUNNING)
+    frame = reached_by(scope_at(bench, now))
+    taking = [row for row in devices if not row.barrier]
+    assert frame.groupby("group")["of"].first().to_dict() == Counter(
+        "declaration" if row.declared else "command" for row in taking
+    )
+    since = {
+        group: [min(START if row.state is State.DONE else row.contact_at, now)
+                for row in taking if row.version == "26.5" and row.declared == (group == "declaration")]
+        for group in set(frame["group"])
+    }  # fmt: skip
+    for at, part in frame.groupby("at"):
+        known = {group: sum(one <= at.value // 1000 for one in since[group]) for group in part["group"]}
+        assert dict(zip(part["group"], part["devices"], strict=True)) == known
+    if not frame.empty:
+        whole = adoption(scope_at(bench, now))
+        last = whole[(whole["at"] == whole["at"].max()) & (whole["os_version"] == "26.5")]["devices"].sum()
+        barred = sum(row.version == "26.5" for row in devices if row.barrier)
+        assert frame[frame["at"] == frame["at"].max()]["devices"].sum() == last - barred
 
 
 @SLOW

@@ -47,11 +47,42 @@ def gallery(selected: int = 5_000) -> Iterator[Chart]:
     yield charts.failures(frames.causes(("space", "", 49), ("unknown", HOSTILE, 36), ("", "", 15)), subject)
     yield charts.failures_by(by(("Mac14,2", 58, 1180), (HOSTILE, 25, 1433), ("", 2, 26)), subject, dimension="model")
     yield charts.time_to_update(frames.curves(iOS=3000, macOS=600, tvOS=26), subject, by="platform")
+    yield charts.states_by_instrument(instruments(now), subject)
+    yield charts.deadlines(dues(overdue=selected // 50, within=selected // 4, ended=selected // 3), subject)
+    yield charts.reached_by_instrument(reached(subject, command=selected // 2, declaration=selected // 3), subject)
     yield charts.device_strips(*strips((HOSTILE, "held downloading done"), ("Lab Mac", "barred")), frames.subject(2))
 
 
 def by(*rows: tuple[str, int, int]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=["group", "failed", "tried"])
+
+
+def instruments(now: pd.DataFrame) -> pd.DataFrame:
+    """A third of each state by command, the rest by declaration; barred ones by neither."""
+    parts = []
+    for state, devices in now.itertuples(index=False):
+        if state == "barred":
+            parts.append(("none", state, devices))
+        else:
+            parts += [("command", state, devices // 3), ("declaration", state, devices - devices // 3)]
+    return pd.DataFrame(parts, columns=["instrument", "state", "devices"])
+
+
+def dues(*, overdue: int = 0, within: int = 0, ended: int = 0) -> pd.DataFrame:
+    at = pd.Timestamp(frames.subject().as_of, unit="us", tz="UTC")
+    rows = [("overdue", overdue, at - pd.Timedelta(hours=30)), ("within a day", within, at + pd.Timedelta(hours=3)),
+            ("at an end", ended, pd.NaT)]  # fmt: skip
+    frame = pd.DataFrame([row for row in rows if row[1]], columns=["due", "devices", "next_at"])
+    return frame.astype({"next_at": "datetime64[us, UTC]"})
+
+
+def reached(subject: Subject, **sizes: int) -> pd.DataFrame:
+    at = pd.date_range(pd.Timestamp(subject.started_at, unit="us", tz="UTC"), periods=20, freq="8h")
+    parts = [
+        pd.DataFrame({"at": at, "group": group, "devices": np.linspace(0, of // 2, 20).astype(int), "of": of})
+        for group, of in sizes.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def strips(*walks: tuple[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -302,6 +333,35 @@ def strings(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple | np.ndarray):
         for part in value:
             yield from strings(part)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
+def test_what_is_said_of_deadlines_adds_up_whatever_they_are(overdue: int, within: int, ended: int) -> None:
+    made = charts.deadlines(dues(overdue=overdue, within=within, ended=ended), frames.subject())
+    total = overdue + within + ended
+    assert "of 5,000 selected" in made.note
+    if not total:
+        assert made.title == "No device goes by declaration"
+        return
+    assert sum(int(text.replace(",", "")) for text in re.findall(r"[=+] ([\d,]+) ", made.note)) == total
+    if overdue:
+        assert made.title.startswith(f"{overdue} of {total} by declaration")
+    assert ("Next deadline" in made.note) == bool(within)
+    assert bool(within) == ("within a day" in made.title)
+
+
+def test_instruments_are_named_as_people_name_them() -> None:
+    subject = frames.subject()
+    failed = charts.failures_by(by(("command", 40, 900), ("declaration", 10, 900)), subject, dimension="route")
+    assert failed.name == "failures-by-instrument"
+    assert failed.title == "by command fails 4.0 times as often as the others: 40 of 900 tried"
+    curve = charts.time_to_update(frames.curves(command=300, declaration=600), subject, by="route")
+    assert curve.name == "time-to-update-by-instrument"
+    assert "by declaration" in " ".join(drawn(curve.figure()))
+    causes = frames.causes(("space", "", 49), ("user", "", 36)).assign(declared=[9, 0])
+    pareto = charts.failures(causes, subject)
+    assert "9 of them by declaration" in pareto.note
+    assert list(pareto.table["By declaration"]) == [9, 0]
 
 
 if __name__ == "__main__":

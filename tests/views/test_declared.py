@@ -217,6 +217,23 @@ def test_the_grids_state_filter_narrows_to_those_by_declaration() -> None:
     }  # fmt: skip
     for values, rows in wanted.items():
         assert np.flatnonzero(column.fits(ChoiceFilter(values))).tolist() == rows
-    choices = {choice[0]: choice[2] for choice in column.choices(np.ones(5, bool))}
+    choices = {choice.value: choice.devices for choice in column.choices(np.ones(5, bool))}
     assert choices == {"done": 2, "queued": 2, "": 1, BY_DECLARATION: 2}
     assert np.flatnonzero(column.has("declaration")).tolist() == [0, 2]
+
+
+def test_figures_by_instrument_are_drawn_where_some_go_by_declaration(
+    rollout: Rollout, status: RolloutStatusView
+) -> None:
+    made = {chart.name: chart for chart in rollout.charts()}
+    assert {
+        "states-by-instrument", "deadlines", "failures-by-instrument", "adoption-by-instrument",
+        "time-to-update-by-instrument",
+    } <= set(made)  # fmt: skip
+    strips = made["states-by-instrument"].table
+    assert int(strips["Devices"].sum()) == status.selected
+    declared = sum(status.instruments["declaration"].values())
+    assert int(made["deadlines"].table["Devices"].sum()) == declared
+    assert f"{declared} by declaration = " in made["deadlines"].note
+    frame = rollout.devices()
+    assert frame["enforce_at"].notna().sum() == sum(device.deadline is not None for device in status.devices)

@@ -10,7 +10,7 @@ from osupdate_kit.protocol.causes import FailureClass, cause_of
 from osupdate_kit.views.charts.canvas import BESIDE, Canvas, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
 from osupdate_kit.views.charts.words import FEW, LONGEST, name, part_of, share
-from osupdate_kit.views.status import count
+from osupdate_kit.views.status import ROUTES, count
 from osupdate_kit.views.template import bar
 from osupdate_kit.views.text import clean, devices
 
@@ -23,11 +23,13 @@ _OF = {
     "ring": "ring",
     "wave": "wave",
     "time_zone": "time zone",
+    "route": "instrument",
 }
 
 
 def failures(frame: pd.DataFrame, subject: Subject, *, remedies: Mapping[str, str] | None = None) -> Chart:
-    """Causes by size, each with what to do. frame: `failure`, `text`, `devices`, `together`.
+    """Causes by size, each with what to do. frame: `failure`, `text`, `devices`, `together`, and where some go by
+    declaration `declared`.
 
     remedies: by failure class, in place of the kit's own.
     """
@@ -40,16 +42,21 @@ def failures(frame: pd.DataFrame, subject: Subject, *, remedies: Mapping[str, st
         words = "Failures and their remedies stand here as soon as there are any."
         return nothing(subject, **kind, title="No device has failed", words=words, note=note)
     rows = [_cause(remedies or {}, *row) for row in frame[["failure", "text", "devices"]].itertuples(index=False)]
+    declared = list(frame["declared"].astype(int)) if "declared" in frame else [0] * len(frame)
     shown, rest = rows[:_ROWS], rows[_ROWS:]
+    if any(declared):
+        note += f"; {count(sum(declared))} of them by declaration"
+    by_declaration = [*declared[:_ROWS], sum(declared[_ROWS:])]
     if rest:
         shown.append((f"{len(rest)} further causes", "In the table.", sum(n for *_, n in rest)))
 
     def draw(canvas: Canvas) -> None:
         so_far = 0
         texts = []
-        for _, _, number in shown:
+        for (_, _, number), others in zip(shown, by_declaration, strict=False):
             so_far += number
-            texts.append(f" <b>{count(number)}</b>  {share(number, total)}, together {share(so_far, total)}")
+            ways = f", {count(others)} by declaration" if others else ""
+            texts.append(f" <b>{count(number)}</b>  {share(number, total)}, together {share(so_far, total)}{ways}")
         canvas.figure.add_bar(
             y=list(range(len(shown))), x=[n for *_, n in shown], orientation="h", width=0.3,
             **bar("failed", canvas.theme), text=texts, textposition="outside", cliponaxis=False,
@@ -65,6 +72,8 @@ def failures(frame: pd.DataFrame, subject: Subject, *, remedies: Mapping[str, st
         canvas.figure.update_yaxes(range=[len(shown) - 0.55, -0.75], visible=False)
 
     table = pd.DataFrame(rows, columns=["Cause", "Remedy", "Devices"])
+    if any(declared):
+        table["By declaration"] = declared
     return chart(
         subject, **kind, title=_finding(rows, total), note=note, table=table, draw=draw, height=160 + 54 * len(shown)
     )
@@ -73,7 +82,13 @@ def failures(frame: pd.DataFrame, subject: Subject, *, remedies: Mapping[str, st
 def failures_by(frame: pd.DataFrame, subject: Subject, *, dimension: str) -> Chart:
     """Where devices fail: counts as bars, and rates only where enough were tried. frame: `group`, `failed`, `tried`."""
     what = _OF[dimension]
-    kind = {"name": f"failures-by-{dimension.replace('_', '-')}", "subtitle": f"Failed and expired devices by {what}"}
+    named = dimension == "route"
+    if named:
+        frame = frame.assign(group=frame["group"].map(lambda group: ROUTES.get(group, group)))
+    kind = {
+        "name": f"failures-by-{what if named else dimension.replace('_', '-')}",
+        "subtitle": f"Failed and expired devices by {what}",
+    }
     failed, tried = int(frame["failed"].sum()), int(frame["tried"].sum())
     note = f"{count(failed)} failed or expired of {count(tried)} tried; rates only where {FEW} or more were tried"
     if not failed:
@@ -102,11 +117,6 @@ def failures_by(frame: pd.DataFrame, subject: Subject, *, dimension: str) -> Cha
     table = frame.rename(columns={"group": what.capitalize(), "failed": "Failed", "tried": "Tried"})
     title = _where(frame, what)
     return chart(subject, **kind, title=title, note=note, table=table, draw=draw, height=170 + 36 * len(rows))
-
-
-def _groups(frame: pd.DataFrame) -> list[tuple[str, int, int]]:
-    """Name, failed and tried of each."""
-    return [(clean(group, LONGEST) or "not known", int(f), int(t)) for group, f, t in frame.itertuples(index=False)]
 
 
 def _cause(remedies: Mapping[str, str], failure: str, text: str, number: int) -> tuple[str, str, int]:

@@ -6,7 +6,7 @@ from osupdate_kit.analysis.scope import Subject
 from osupdate_kit.views.charts.canvas import Canvas, Label, room
 from osupdate_kit.views.charts.chart import Chart, chart, nothing
 from osupdate_kit.views.charts.words import name, share
-from osupdate_kit.views.status import count
+from osupdate_kit.views.status import ROUTES, count
 from osupdate_kit.views.template import translucent
 
 _LINES = 4  # more cannot be told apart; the others stand in the table
@@ -20,6 +20,8 @@ def time_to_update(frame: pd.DataFrame, subject: Subject, *, by: str = "wave") -
 
     frame: `group`, `hours`, `at_risk`, `done`, `share`, `low`, `high`.
     """
+    if by == "route":
+        by, frame = "instrument", frame.assign(group=frame["group"].map(lambda group: ROUTES.get(group, group)))
     kind = {
         "name": f"time-to-update-by-{by}",
         "subtitle": f"Share done by hours since the start, by {by} (Kaplan–Meier, 95 % band)",
