@@ -19,6 +19,7 @@ from tests.simulation.run import Outcome, simulate
 from tests.simulation.scenario import Cut, scenario
 from tests.simulation.shrink import shrink
 
+_BEGINS, _ENDS = "<!-- seeds: written by --write -->", "<!-- /seeds -->"
 ON_DISK = 25  # of so many seeds, one lives on disk
 
 
@@ -68,11 +69,40 @@ class Sum:
         for seed, words in self.failed.items():
             yield f"seed {seed}: {words}"
 
+    def markdown(self) -> Iterator[str]:
+        """The same for the docs."""
+        broken = f"**{len(self.failed)} broke a promise**" if self.failed else "none broke a promise"
+        faults = sum(number for kind, number in self.injected.items() if not kind.startswith("("))
+        yield f"{self.seeds:,} seeds, {faults:,} faults and mishaps, {len(self.reached)} pairs of state and evidence;"
+        yield f"{broken}. On average {self.seconds / max(1, self.seeds):.2f} s of a core for each."
+        yield from ("", "| Injected | Times |", "|---|---:|")
+        yield from (f"| {kind} | {number:,} |" for kind, number in self.injected.most_common())
+        yield from ("", "| State | Evidence that met it, and how often |", "|---|---|")
+        pairs = [(*pair.split(" · "), number) for pair, number in self.reached.items()]
+        for state in sorted({pair[0] for pair in pairs}):
+            met = sorted(((evidence, n) for s, evidence, n in pairs if s == state), key=lambda pair: -pair[1])
+            yield f"| `{state}` | {', '.join(f'{evidence} {n:,}' for evidence, n in met)} |"
+
+    def write(self, path: Path) -> None:
+        """Into the docs' page, between its marks."""
+        before, _, rest = path.read_text(encoding="utf-8").partition(_BEGINS)
+        _, _, after = rest.partition(_ENDS)
+        path.write_text(f"{before}{_BEGINS}\n{chr(10).join(self.markdown())}\n{_ENDS}{after}", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "Sum":
+        words = json.loads(path.read_text())
+        counters = {name: Counter(words[name]) for name in ("injected", "reached", "states")}
+        failed = {int(seed): text for seed, text in words["failed"].items()}
+        return cls(seeds=words["seeds"], seconds=words["seconds"], failed=failed, **counters)
+
     def save(self, path: Path) -> None:
         path.write_text(json.dumps({name: getattr(self, name) for name in self.__slots__}, indent=1) + "\n")
 
 
-def many(first: int, count: int, jobs: int, *, stop: bool = False, keep: Path | None = None) -> bool:
+def many(
+    first: int, count: int, jobs: int, *, stop: bool = False, keep: Path | None = None, write: Path | None = None
+) -> bool:
     """Run seeds, print what was injected and reached, and which failed; True if none did."""
     total, begun = Sum(), time.perf_counter()
     with ProcessPoolExecutor(jobs) as pool:
@@ -91,6 +121,8 @@ def many(first: int, count: int, jobs: int, *, stop: bool = False, keep: Path | 
     print("\n".join(total.lines()))
     if keep:
         total.save(keep)
+    if write:
+        total.write(write)
     return not total.failed
 
 
@@ -113,11 +145,12 @@ def main() -> int:
     parser.add_argument("--stop", action="store_true", help="at the first that breaks a promise")
     parser.add_argument("--keep", type=Path, help="a JSON file for the sums of many seeds")
     parser.add_argument("--shrink", type=int, metavar="SEED", help="make a failing seed short")
+    parser.add_argument("--write", type=Path, help="the page of the docs that the sums are written into")
     words = parser.parse_args()
     logging.disable()
     good = [replay(seed) for seed in words.seed]
     if words.seeds:
-        good.append(many(words.first, words.seeds, words.jobs, stop=words.stop, keep=words.keep))
+        good.append(many(words.first, words.seeds, words.jobs, stop=words.stop, keep=words.keep, write=words.write))
     if words.shrink is not None:
         cut = shrink(words.shrink)
         print(f"Shortest: {cut.to_json()}" if cut else f"Seed {words.shrink} breaks no promise.")

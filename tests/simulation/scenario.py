@@ -318,7 +318,8 @@ class Cut:
         return str(json.loads(text).get("name", text))
 
     def to_json(self) -> str:
-        return json.dumps({key: value for key, value in asdict(self).items() if value not in (None, ())})
+        words = {key: value for key, value in asdict(self).items() if value is not None}
+        return json.dumps(words if self.plain else {key: value for key, value in words.items() if key != "plain"})
 
     @classmethod
     def from_json(cls, text: str) -> "Cut":
