@@ -151,7 +151,8 @@ def look_over(
     if journey.state in SETTLED:  # whatever the hour
         gate = Gate()
     else:
-        downloads = not journey.ready and plan.steps(Platform(stored.platform)).downloads_apart
+        by_command = journey.route is not Instrument.DECLARATION
+        downloads = by_command and not journey.ready and plan.steps(Platform(stored.platform)).downloads_apart
         gate = gate_of(rollout, plan, stored, now, held=held, downloads=downloads)
     moment = Moment(now, rollout.status, rollout.started_at, rollout.deadline_at, gate, seen_at)
     state, why = shown(journey, moment, cadences)

@@ -131,7 +131,12 @@ def may_wake(facts: Facts, gate: int) -> bool:
 
 
 def only_downloads(facts: Facts, course: Course) -> bool:
-    """Is the next step one that cannot install, and nothing under way that can? Then the download window counts."""
+    """Is the next step one that cannot install, and nothing under way that can? Then the download window counts.
+
+    A declared device may install when its user likes: for it the window of installs counts.
+    """
+    if declares(facts, course):
+        return False
     if not course.steps.downloads_apart or next_role(facts, course) != FIRST or facts.accepted or facts.unresolved:
         return False
     return not any(s.installs and (s.box == Box.INTENDED or facts.is_open(s)) for s in facts.steps.values())

@@ -17,6 +17,7 @@ from osupdate_kit.lab.clock import DAY, HOUR, SECOND
 from osupdate_kit.lab.habits import Presence
 from osupdate_kit.lab.truth import Entry, SecondInstall, What, can_install, command_words
 from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout import assignments as assigned
 from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.history import stored_state
 from osupdate_kit.rollout.state import Facts, fold
@@ -82,6 +83,66 @@ class Checks:
         if wakes:
             for udid in udids:
                 self._wakes(server, udid)
+
+    def declared(self, server: str, call: Call) -> None:
+        """The same of a call to the server of declarations beside it."""
+        noun, _, udid = call.path.removeprefix("/v1/").partition("/")
+        if self._of.mortal.open:
+            raise Broken("I4", "a call leaves within a transaction: a crash would forget it")
+        if noun != "enrollment-sets" or call.method == "GET":
+            return
+        udid, name = unquote(udid), call.query["set"]
+        role = 1 if call.method == "PUT" else 2
+        sql = (
+            "SELECT rollout FROM outbox WHERE server = :server AND enrollment_id = :udid AND kind = 'assignment' "
+            "AND role = :role AND status = 'sending' AND command LIKE :name"
+        )
+        rows = self._rows(sql, server=server, udid=udid, role=role, name=f'%"{name}"%')
+        if not rows:
+            raise Broken("I4", f"{call.method} of set {name} for {udid} is on the wire and not in the store")
+        if role == 1:
+            self._may_be_declared(server, udid, rows[-1][0], f"set {name} is given to {udid} of rollout {rows[-1][0]}")
+
+    def _may_be_declared(self, server: str, udid: str, rollout: int, told: str) -> None:
+        now = self._of.clock.now()
+        status, deadline_at = self._rows("SELECT status, deadline_at FROM rollouts WHERE id = :r", r=rollout)[0]
+        if status != "running" or now >= deadline_at or udid in self._of.held:
+            raise Broken("I2", f"{told}: {status}, {'held' if udid in self._of.held else 'or past its deadline'}")
+        self._may_begin(server, udid, rollout, told)
+        if not self.opened_at(udid):
+            raise Broken("I2", f"{told} outside the device's window")
+        if (rollout, server, udid) in self._done:
+            raise Broken("I2", f"{told}, which is done")
+        told_of = self._of.truth.of(udid, What.ANSWERED)
+        ended = {e.command_uuid for e in told_of if e.detail != "NotNow"} | self.resurrected | self._abandoned()
+        open_ones = [u for u in self._of.servers[server].open_uuids(udid) if u in self._steps and u not in ended]
+        if open_ones:
+            raise Broken("I1", f"{told}, and {open_ones} can install")
+
+    def _no_fights(self) -> None:
+        """Never a command of ours and a declaration at once, by the truth log."""
+        if not self._of.story.declares:
+            return
+        dead = self._abandoned() | self.resurrected
+        for fight in self._of.truth.fights(self._own - dead):
+            if not self._beyond_knowing(fight.udid, fight.command_uuid):
+                raise Broken("I1", f"{fight.udid} goes by {fight.command_uuid} and by {fight.declaration} at once")
+
+    def _taken_back(self) -> None:
+        """At the end the server gives each device what the kit knows of, and nothing else."""
+        for name, server in self._of.servers.items():
+            beside = server.declarations
+            for spec in self._of.story.specs if beside else ():
+                given = set(beside._assigned.get(spec.udid, ()))  # type: ignore[union-attr]
+                row = self._rows(
+                    "SELECT facts FROM devices WHERE server = :s AND enrollment_id = :u", s=name, u=spec.udid
+                )
+                there = assigned.held(Facts.from_json(row[0][0]).assignments) if row else None
+                known = {there[1].set_name} if there else set()
+                if given != known:
+                    raise Broken(
+                        "I2", f"{name} gives {spec.udid} {sorted(given)}, and the kit knows of {sorted(known)}"
+                    )
 
     def _enqueue(self, server: str, message: dict[str, Any], udids: list[str]) -> None:
         uuid, words = message["CommandUUID"], command_words(message["Command"])
@@ -383,6 +444,7 @@ class Checks:
 
     def _sums(self) -> None:
         """I5, I7 in small: each device has one state, by its journey and by the sum of its transitions."""
+        self._no_fights()
         sql = (
             "SELECT rollout, server, enrollment_id, state, sum(sign) FROM transitions "
             "GROUP BY rollout, server, enrollment_id, state HAVING sum(sign) <> 0"
@@ -411,6 +473,7 @@ class Checks:
         self._sums()
         self._shown()
         self._replayed()
+        self._taken_back()
         self._audited()
         if self._value("SELECT count(*) FROM acts WHERE finished_at = 0"):
             raise Broken("I9", "acts of people wait for ever")

@@ -158,13 +158,14 @@ class Line:
         self._luck, self._clock, self._server = luck, clock, server
         self.underway: list[Underway] = []
 
-    def before(self, call: Call) -> None:
+    def before(self, call: Call, *, late: bool = True) -> None:
+        """late: may the server see the call after the kit has given it up?"""
         luck, faults = self._luck, self._luck.faults
         if luck.strikes("crash before call", faults.crash_call / 2):
             raise Crash
         if luck.strikes("call lost", faults.call_lost):
             raise _no_answer(luck)
-        if luck.strikes("call comes late", faults.call_late):
+        if late and luck.strikes("call comes late", faults.call_late):
             later = luck.choice("how late", (0.5 * MINUTE, 20 * MINUTE, 3 * HOUR, 12 * HOUR))
             at = self._clock.now() + int(luck.between("how late", 0.2, 1) * later)
             self.underway.append(Underway(at, len(self.underway), self._server, call))

@@ -16,15 +16,18 @@ from osupdate_kit.errors import OSUpdateKitError, RolloutError, StoreError
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.kit import Kit
 from osupdate_kit.lab.clock import DAY, HOUR, MINUTE, SECOND
+from osupdate_kit.lab.ddm import LabDDM
 from osupdate_kit.lab.server import LabServer, WebhookFaults, basic_authorization
 from osupdate_kit.lab.specs import DeviceSpec
 from osupdate_kit.lab.truth import TruthLog
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.alerts import Watch
+from osupdate_kit.rollout.enforcement import Declaring
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import Cadences
 from osupdate_kit.rollout.targets import Target
+from osupdate_kit.servers.ddm import KMFDDM, Declarations
 from osupdate_kit.servers.nanomdm import NanoMDM
 from osupdate_kit.servers.transport import Call, in_process_session
 from osupdate_kit.service.acts import Actor
@@ -35,7 +38,9 @@ from osupdate_kit.service.keeping import Keeper
 from osupdate_kit.service.loop import Loop
 from osupdate_kit.service.receiver import LedgerInbox, Receiver, WebhookSource
 from osupdate_kit.service.record import Plans
+from osupdate_kit.service.reports import StatusReader
 from osupdate_kit.service.sender import Sender
+from osupdate_kit.service.tidying import Tidier
 from osupdate_kit.service.worker import Worker
 from osupdate_kit.stores.ledger import InboxRow
 from tests.lab.worlds import API_KEY, MONDAY
@@ -60,7 +65,7 @@ _NEWS_FOR = {  # whose turn may find work after a busy one
 _IDLE = 0.15  # share of the turns that are taken although nothing is to be done in them
 _DUE = (
     "SELECT (SELECT min(due_at) FROM journey WHERE due_at IS NOT NULL), (SELECT min(not_before) FROM outbox "
-    "WHERE kind = 'step' AND status IN ('sending', 'unknown'))"
+    "WHERE kind IN ('step', 'assignment') AND status IN ('sending', 'unknown'))"
 )
 _WORK = {
     "loop": (
@@ -69,7 +74,8 @@ _WORK = {
     ),
     "sender": (
         "SELECT 1 WHERE EXISTS (SELECT 1 FROM outbox WHERE status = 'intended' AND not_before <= :now) OR EXISTS "
-        "(SELECT 1 FROM outbox WHERE kind = 'step' AND status IN ('sending', 'unknown') AND not_before <= :now)"
+        "(SELECT 1 FROM outbox WHERE kind IN ('step', 'assignment') AND status IN ('sending', 'unknown') "
+        "AND not_before <= :now)"
     ),
     "worker": "SELECT 1 FROM inbox",
     "actor": "SELECT 1 FROM acts WHERE finished_at = 0",
@@ -134,7 +140,8 @@ class Simulation:
         self.checks = Checks(self)
         self._lines = {name: Line(self.luck, self.world_clock, name) for name in self.servers}
         adapters = {name: self._adapter(name) for name in self.servers}
-        self.person = Kit(self.ledger, adapters, self.clock, Cadences(), who="simulation")
+        beside = {name: self._declarations(name) for name in self.servers if story.declares}
+        self.person = Kit(self.ledger, adapters, self.clock, Cadences(), who="simulation", declarations=beside)
         self.down_until = 0
         self.rollouts: list[int] = []  # in the order of their beginning; the broken one is not among them
         self.broken_rollout = 0
@@ -155,6 +162,9 @@ class Simulation:
             webhook=lambda body, headers: self._webhook(name, body, headers),
             seed=self.story.seed,
             truth=self.truth,
+            declarations=LabDDM(self.world_clock, API_KEY, truth=self.truth, seed=self.story.seed)
+            if self.story.declares
+            else None,
         )
 
     # --- the process ---
@@ -176,13 +186,44 @@ class Simulation:
             session=in_process_session(self.servers[name].handle, before=before, after=line.after),
         )
 
+    def _declarations(self, name: str) -> Declarations:
+        line = self._lines[name]
+
+        def before(call: Call) -> None:
+            self.say(f"    → {name} {call.method} {call.path} {dict(call.query)}")
+            self.checks.declared(name, call)
+            line.before(call, late=False)
+
+        handle = self.servers[name].handle_declarations
+        return Declarations(
+            name,
+            KMFDDM,
+            "http://declarations.invalid",
+            API_KEY,
+            batch_ids=self.story.batch_ids,
+            session=lambda: in_process_session(handle, before=before, after=line.after),
+        )
+
     def _boot(self) -> None:
         """A fresh process over the same store: nothing in memory survives."""
         ledger: Any = self.mortal
         plans, clock = Plans(), self.clock
         worker = Worker(ledger, clock, plans)
         names = [SERVER, ANNEX] if self.world.moved else [SERVER]
-        senders = [Sender(ledger, self._adapter(name), clock, plans, new_uuid=self._new_uuid) for name in names]
+        beside = {name: self._declarations(name) for name in names if self.story.declares}
+        senders = [
+            Sender(
+                ledger,
+                self._adapter(name),
+                clock,
+                plans,
+                new_uuid=self._new_uuid,
+                declarations=beside.get(name),
+            )
+            for name in names
+        ]
+        readers = [StatusReader(ledger, server, clock, Cadences()) for server in beside.values()]
+        tidiers = [Tidier(ledger, server, clock) for server in beside.values()]
         keeper, alerter = Keeper(ledger, clock), Alerter(ledger, clock, plans, names, Watch())
         self.turns: dict[str, Callable[[], object]] = {
             "worker": worker.turn,
@@ -191,7 +232,7 @@ class Simulation:
             "loop": Loop(ledger, clock, Cadences(), plans).turn,
             "census": Census(ledger, clock).turn,
             "sender": lambda: sum(sender.turn() for sender in senders),
-            "office": lambda: alerter.turn() + keeper.turn(),
+            "office": lambda: alerter.turn() + keeper.turn() + sum(one.turn() for one in (*readers, *tidiers)),
         }
         sources = [WebhookSource(name=name, key=None) for name in self.servers]
         self.receiver = Receiver(LedgerInbox(ledger), sources, clock)
@@ -321,6 +362,9 @@ class Simulation:
             waves=story.waves,
             limits=story.limits,
             slots_per_site=story.slots_per_site,
+            declaring=Declaring(
+                servers=tuple(sorted(self.servers)) if story.declares else (), days=story.enforce_days, weekends=True
+            ),
         )
         try:
             known = {device.key.enrollment_id for device in kit.inventory()}

@@ -94,6 +94,8 @@ class Scenario:
     slots_per_site: int
     late_minutes: tuple[int, int]  # how late the late events are
     skew: int  # how far the server's clock is ahead of ours from the beginning
+    declares: bool  # a server of declarations stands beside each MDM server
+    enforce_days: int
     starts_at: int  # the rollout
     deadline_at: int
     calm_at: int  # faults end
@@ -124,6 +126,7 @@ def scenario(seed: int) -> Scenario:
     opens = luck.choice((time(22), time(20, 30), time(1), time(8)))
     closes = luck.choice((time(4), time(6, 15), time(5), time(12)))
     storage = luck.choice(("kv", "pgsql"))
+    declared = Random(f"declarations {seed}")
     return Scenario(
         seed=seed,
         specs=specs,
@@ -150,6 +153,8 @@ def scenario(seed: int) -> Scenario:
         slots_per_site=luck.choice((0, 0, 0, 1)) if len(waves) == 1 else 0,
         late_minutes=luck.choice(((2, 900), (2, 900), (600, 6000))),
         skew=int(luck.uniform(-15, 15) * MINUTE) if luck.random() < 0.3 else 0,
+        declares=declared.random() < 0.5,
+        enforce_days=declared.choice((0, 0, 1, 2)),
         starts_at=starts_at,
         deadline_at=deadline_at,
         calm_at=calm_at,
@@ -341,6 +346,7 @@ PLAIN: Mapping[str, Callable[[Scenario], Scenario]] = {
     "census": lambda story: replace(story, census=False),
     "skew": lambda story: replace(story, skew=0),
     "batch_ids": lambda story: replace(story, batch_ids=200),
+    "declarations": lambda story: replace(story, declares=False),
     "storage": lambda story: replace(story, storage="kv", delete=False),
     "habits": lambda story: replace(
         story, specs=tuple(replace(spec, behaviour=PROFILES["always_on"]) for spec in story.specs)
