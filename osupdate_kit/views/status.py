@@ -112,6 +112,9 @@ class RolloutStatusView:
         total = sum(self.states.values())
         if total != self.selected:
             raise ValueError(f"{self.selected} selected, but the states sum up to {total}")
+        apart = sum(sum(states.values()) for states in self.instruments.values())
+        if self.instruments and apart != self.selected:
+            raise ValueError(f"{self.selected} selected, but the instruments sum up to {apart}")
 
     def to_dict(self) -> dict[str, object]:
         """JSON values, in the order in which people read them."""

@@ -1,8 +1,11 @@
 """A rollout's devices in every state, made by rule, so that a test can count them by another way."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from osupdate_kit.kit.status import due_of
+from osupdate_kit.rollout.deadlines import Due
 from osupdate_kit.rollout.eligibility import Barrier
 from osupdate_kit.views import charts
 from osupdate_kit.views.charts import Chart
@@ -82,6 +85,7 @@ def devices(number: int) -> Iterator[DeviceStatus]:
 
 def status(number: int) -> RolloutStatusView:
     states, failures, armed, selected, instruments = summary(devices(number))
+    dues = Counter(when for device in devices(number) if (when := due_of(device, AT)))
     return RolloutStatusView(
         rollout=7,
         name="November security",
@@ -96,6 +100,7 @@ def status(number: int) -> RolloutStatusView:
         failures=dict(failures),
         armed=tuple(armed),
         instruments=instruments,
+        deadlines={when.value: dues[when] for when in Due if dues[when]},
     )
 
 

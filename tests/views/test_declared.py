@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from osupdate_kit.analysis.deadlines import deadlines
+from osupdate_kit.analysis.deadlines import ENDED, deadlines
 from osupdate_kit.analysis.scope import Scope
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.kit import Rollout
@@ -72,8 +72,11 @@ def test_monitor_and_figures_and_today_count_deadlines_as_the_status_does(
     assert {when.value: devices for when, devices in look.deadlines.items()} == status.deadlines
     with reading(world.kit.ledger.url) as backend:
         frame = deadlines(Scope.of(backend, rollout.id, now=world.kit.clock.now(), cadences=world.kit.cadences))
-    assert dict(zip(frame["due"], frame["devices"], strict=True)) == status.deadlines
-    assert list(frame["due"]) == [when.value for when in Due if when in set(frame["due"])]
+    counted = dict(zip(frame["due"], frame["devices"], strict=True))
+    declared = sum(status.instruments["declaration"].values())
+    assert counted.pop(ENDED) == declared - sum(status.deadlines.values())
+    assert counted == status.deadlines
+    assert list(counted) == [when.value for when in Due if when in counted]
     today = world.kit.today()
     assert today.deadlines == status.deadlines
     assert f"{status.deadlines[Due.OVERDUE]} by declaration are past the deadline" in today.finding

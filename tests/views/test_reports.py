@@ -36,10 +36,13 @@ from tests.views.fleets import AT, HOSTILE, device, devices, report, status
 
 DEVICES = 2_000
 PARTS = (
-    contents.blocks, contents.failures, contents.deferrals, contents.exceptions, contents.barred, contents.acts,
-    contents.states,
+    contents.blocks, contents.instruments, contents.deadlines, contents.failures, contents.deferrals,
+    contents.exceptions, contents.barred, contents.acts, contents.states,
 )  # fmt: skip
-WHOLE = (contents.summary, contents.states, contents.failures, contents.deferrals, contents.barred, contents.acts)
+WHOLE = (
+    contents.summary, contents.states, contents.instruments, contents.deadlines, contents.failures, contents.deferrals,
+    contents.barred, contents.acts,
+)  # fmt: skip
 
 
 def needs_chromium() -> None:
@@ -217,6 +220,31 @@ def test_csv_says_what_the_value_says() -> None:
     assert pd.Series([row[heads.index("state")] for row in rows]).value_counts().to_dict() == of.status.states
     assert len(rows_of("exceptions")) == of.needs_person + 1
     assert len(rows_of("chart-bars")) == len(contents.states(of).rows) + 1
+
+
+def test_the_instruments_and_the_deadlines_add_up_and_each_device_has_its_own() -> None:
+    of = value()
+    *groups, whole = contents.instruments(of).rows
+    assert [sum(column) for column in zip(*(row[1:] for row in groups), strict=True)] == list(whole[1:])
+    assert whole[-1] == DEVICES
+    declared = whole[[column.head for column in contents.instruments(of).columns].index("By declaration")]
+    assert sum(row[1] for row in contents.deadlines(of).rows) == declared  # type: ignore[misc]
+    heads, *rows = rows_of("devices")
+    dated = [row for row in rows if row[heads.index("deadline (UTC)")]]
+    assert len(dated) == declared
+    assert {row[heads.index("route")] for row in dated} == {"declaration"}
+    heads, *rows = rows_of("exceptions")
+    assert heads[-3:] == ["Instrument", "Deadline (UTC)", "Time left"]
+    assert {row[-3] for row in rows} == {"command", "declaration"}
+
+
+def test_a_rollout_by_command_alone_has_no_word_of_declarations() -> None:
+    of = value()
+    alone = replace(of.status, instruments={"command": dict(of.status.states)}, deadlines={})
+    plain = replace(of, status=alone)
+    assert contents.of_declarations(plain) == ()
+    assert "By" not in [column.head for column in contents.exceptions(plain).columns]
+    assert "declaration" not in " ".join(meaning for _, meaning in contents.method(plain))
 
 
 def test_devices_that_do_not_add_up_are_not_reported(tmp_path: Path) -> None:

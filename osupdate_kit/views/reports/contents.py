@@ -11,11 +11,13 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
+from osupdate_kit.analysis.deadlines import ENDED
+from osupdate_kit.rollout.deadlines import Due
 from osupdate_kit.rollout.needs import need_of
 from osupdate_kit.views.charts import Chart
 from osupdate_kit.views.charts.words import FEW, label, share
 from osupdate_kit.views.reports.value import PUT_OFF, SHOWN, Cause, Report
-from osupdate_kit.views.status import GROUPS, DeviceStatus, count, moment
+from osupdate_kit.views.status import GROUPS, ROUTES, STATES, DeviceStatus, count, moment
 from osupdate_kit.views.text import clean, devices
 
 Cell = str | int | float | datetime | None  # datetimes are aware UTC
@@ -116,6 +118,19 @@ def next_steps(report: Report) -> tuple[Sentence, ...]:
         steps.append(
             _sentence("", f"{devices(len(status.armed))} armed.", " They may still install because of this rollout.")
         )
+    if late := status.deadlines.get(Due.OVERDUE, 0):
+        steps.append(
+            _sentence(
+                "", f"{devices(late)} past the deadline of {'its' if late == 1 else 'their'} declaration.",
+                " One that was off then installs within an hour of its start; start and connect the others.",
+            )
+        )  # fmt: skip
+    if soon := status.deadlines.get(Due.DAY, 0):
+        steps.append(
+            _sentence(
+                "", f"Within a day, {devices(soon)} by declaration.", " They install by themselves, in their own time."
+            )
+        )
     coming = report.count(*(state for group in ("active", "put_off", "waiting") for state in GROUPS[group][1]))
     if coming:
         steps.append(
@@ -141,6 +156,17 @@ def method(report: Report) -> tuple[tuple[str, str], ...]:
         (
             "Armed",
             "A step that can install went out, or perhaps did; nobody refused it, and the target is not reported.",
+        ),
+        *(
+            [
+                (
+                    "By declaration",
+                    f"{devices(sum(status.instruments['declaration'].values()))} enforce the update themselves, by a "
+                    "deadline in their own time zone, whatever happens to this rollout's service; times here are UTC.",
+                )
+            ]
+            if status.declares
+            else []
         ),
         ("As of, known by", f"What had happened by {status.as_of}, as far as it was known at {known_by(report)}."),
         ("Sources", f"Store: {report.store}. MDM servers: {', '.join(report.servers) or 'none'}."),
@@ -187,6 +213,49 @@ def states(report: Report) -> Table:
         columns=(_STATE, _DEVICES, Column("Share"), Column("Group")),
         rows=rows,
     )
+
+
+def instruments(report: Report) -> Table:
+    """How the devices of each instrument fare."""
+    routes = report.status.instruments
+
+    def row(words: str, states: Iterable[str]) -> tuple[Cell, ...]:
+        numbers = [sum(counts.get(state, 0) for state in states) for counts in routes.values()]
+        return (words, *numbers, sum(numbers))
+
+    rows = [row(words, states) for words, states in GROUPS.values()]
+    return Table(
+        name="instruments",
+        title="By instrument",
+        what=f"Each of the {count(report.status.selected)} selected devices once, by the instrument it goes by now.",
+        columns=(
+            Column("Group"),
+            *(Column(ROUTES[route].capitalize(), _NUMBER) for route in routes),
+            Column("All", _NUMBER),
+        ),
+        rows=(*(one for one in rows if one[-1]), row("all", STATES)),
+    )
+
+
+def deadlines(report: Report) -> Table:
+    """When declared devices enforce."""
+    declared = sum(report.status.instruments.get("declaration", {}).values())
+    going = report.status.deadlines
+    ended = declared - sum(going.values())
+    rows = [*going.items(), *([(ENDED, ended)] if ended else [])]
+    return Table(
+        name="deadlines",
+        title="Deadlines of declarations",
+        what=f"The {devices(declared)} that go by declaration, by when they enforce it; the Excel and CSV files have "
+        "each device's own deadline.",
+        columns=(Column("Enforces"), _DEVICES, Column("Share")),
+        rows=tuple((when, number, share(number, declared)) for when, number in rows),
+    )
+
+
+def of_declarations(report: Report) -> tuple[Table, ...]:
+    """The tables about both instruments; none where all go by command."""
+    return (instruments(report), deadlines(report)) if report.status.declares else ()
 
 
 def blocks(report: Report) -> Table:
@@ -251,11 +320,11 @@ _WHY = (Column("Why", wide=True), Column("What to do", wide=True))
 
 def exception_columns() -> tuple[Column, ...]:
     """Of the data files; a page has one column for serial and name."""
-    return (Column("Serial"), Column("Name"), Column("Platform"), _STATE, _NEWS, *_WHY)
+    return (Column("Serial"), Column("Name"), Column("Platform"), _STATE, _NEWS, *_WHY, *_BY)
 
 
 def exception_row(device: DeviceStatus) -> tuple[Cell, ...]:
-    return (device.serial or device.udid, device.name, *_exception(device))
+    return (device.serial or device.udid, device.name, *_exception(device), *_by(device))
 
 
 def _exception(device: DeviceStatus) -> tuple[Cell, ...]:
@@ -263,16 +332,32 @@ def _exception(device: DeviceStatus) -> tuple[Cell, ...]:
     return (device.platform, device.state, _iso(device.updated_at), device.reason, remedy)
 
 
+_BY = (Column("Instrument"), Column("Deadline (UTC)", Kind.MOMENT), Column("Time left"))
+
+
+def _by(device: DeviceStatus) -> tuple[Cell, ...]:
+    return (device.route, _iso(device.deadline), device.time_left)
+
+
 def exceptions(report: Report) -> Table:
+    by = report.status.declares
     return Table(
         name="exceptions",
         title="Devices that need a person",
         what=f"{count(len(report.exceptions))} of {count(report.needs_person)} shown"
         + ("." if len(report.exceptions) == report.needs_person else "; all of them stand in the Excel and CSV files."),
-        columns=(Column("Device"), Column("Platform"), _STATE, _NEWS, *_WHY),
-        rows=tuple((who(device), *_exception(device)) for device in report.exceptions),
+        columns=(Column("Device"), Column("Platform"), *((Column("By"),) if by else ()), _STATE, _NEWS, *_WHY),
+        rows=tuple(
+            (who(device), device.platform, *((_way(device),) if by else ()), *_exception(device)[1:])
+            for device in report.exceptions
+        ),
         of=report.needs_person,
     )
+
+
+def _way(device: DeviceStatus) -> str:
+    """`declaration, 2 h late`"""
+    return ", ".join(part for part in (device.route, device.time_left) if part)
 
 
 def barred(report: Report) -> Table:
@@ -346,7 +431,11 @@ def chart_table(chart: Chart, *, rows: int = 0) -> Table:
 def device_columns() -> tuple[Column, ...]:
     """One column per field of a device's status, in its order."""
     kinds = {"int": Kind.NUMBER, "int | None": Kind.NUMBER}
-    named = {"updated_at": Column("updated (UTC)", Kind.MOMENT), "state": Column("state", Kind.STATE)}
+    named = {
+        "updated_at": Column("updated (UTC)", Kind.MOMENT),
+        "deadline": Column("deadline (UTC)", Kind.MOMENT),
+        "state": Column("state", Kind.STATE),
+    }
     return tuple(
         named.get(field.name)
         or Column(
@@ -361,11 +450,12 @@ def device_columns() -> tuple[Column, ...]:
 def device_rows(devices: Iterable[DeviceStatus]) -> Iterator[tuple[DeviceStatus, tuple[Cell, ...]]]:
     """Each device with its cells."""
     names = [field.name for field in fields(DeviceStatus)]
-    values, flags, updated = attrgetter(*names), names.index("flags"), names.index("updated_at")
+    values, flags = attrgetter(*names), names.index("flags")
+    updated, deadline = names.index("updated_at"), names.index("deadline")
     for device in devices:
         cells = list(values(device))
         cells[flags] = ", ".join(cells[flags])
-        cells[updated] = _iso(cells[updated])
+        cells[updated], cells[deadline] = _iso(cells[updated]), _iso(cells[deadline])
         yield device, tuple(cells)
 
 

@@ -137,7 +137,7 @@ def _data(report: Report, svgs: Sequence[str]) -> dict[str, Any]:
         "as_of": f"as of {status.as_of} · known by {contents.known_by(report)} · deadline {status.deadline_at}",
         "blocks": _table(contents.blocks(report)),
         "next": [_sentence(runs) for runs in contents.next_steps(report)],
-        "tables": [_table(part(report)) for part in _PARTS],
+        "tables": [_table(table) for table in (*contents.of_declarations(report), *(part(report) for part in _PARTS))],
         "armed": {
             "what": contents.armed(report).what,
             "serials": [_text(str(row[0])) for row in contents.armed(report).rows],

@@ -97,7 +97,7 @@ def _write_data(report: Report, place: Path, wanted: Sequence[Format], progress:
                 _whole(files, contents.chart_table(chart), f"chart-{chart.name}")
         for sink in sinks:
             stack.callback(sink.close)
-            for table in (contents.summary(report), contents.states(report)):
+            for table in (contents.summary(report), contents.states(report), *contents.of_declarations(report)):
                 _whole(sink, table)
             sink.begin("devices", contents.device_columns())
             for table in (contents.failures(report), contents.deferrals(report)):
