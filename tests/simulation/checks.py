@@ -129,20 +129,30 @@ class Checks:
                 raise Broken("I1", f"{fight.udid} goes by {fight.command_uuid} and by {fight.declaration} at once")
 
     def _taken_back(self) -> None:
-        """At the end the server gives each device what the kit knows of, and nothing else."""
+        """At the end the server gives each device what the kit knows of, and only where it is wanted still."""
         for name, server in self._of.servers.items():
             beside = server.declarations
             for spec in self._of.story.specs if beside else ():
                 given = set(beside._assigned.get(spec.udid, ()))  # type: ignore[union-attr]
-                row = self._rows(
-                    "SELECT facts FROM devices WHERE server = :s AND enrollment_id = :u", s=name, u=spec.udid
-                )
+                sql = "SELECT facts FROM devices WHERE server = :s AND enrollment_id = :u"
+                row = self._rows(sql, s=name, u=spec.udid)
                 there = assigned.held(Facts.from_json(row[0][0]).assignments) if row else None
                 known = {there[1].set_name} if there else set()
                 if given != known:
-                    raise Broken(
-                        "I2", f"{name} gives {spec.udid} {sorted(given)}, and the kit knows of {sorted(known)}"
-                    )
+                    raise Broken("I2", f"{name} gives {spec.udid} {sorted(given)}; the kit knows of {sorted(known)}")
+                if there:
+                    self._is_wanted(name, spec.udid, there[1].rollout)
+
+    def _is_wanted(self, server: str, udid: str, rollout: int) -> None:
+        sql = (
+            "SELECT rollouts.status, state FROM rollouts JOIN journey ON journey.rollout = rollouts.id "
+            "WHERE rollouts.id = :r AND server = :s AND enrollment_id = :u"
+        )
+        status, state = self._rows(sql, r=rollout, s=server, u=udid)[0]
+        if status != "running" or state in ("done", "failed") or udid in self._of.held:
+            raise Broken(
+                "I2", f"{udid} is still declared for rollout {rollout}, which is {status}; the device: {state}"
+            )
 
     def _enqueue(self, server: str, message: dict[str, Any], udids: list[str]) -> None:
         uuid, words = message["CommandUUID"], command_words(message["Command"])
