@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from osupdate_kit.kit import Kit
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def connect(config: str | None = None) -> "Kit":
