@@ -98,13 +98,17 @@ def nanomdm(
     mode: IdentityMode = IdentityMode.RFC9440,
     declarations_url: str = "",
     listen: str = "",
+    identities: Identities | None = None,
 ) -> Iterator[RealServer]:
-    """NanoMDM 0.9.0 on loopback. For pgsql give the `dsn` of a database made by `Cluster.nanomdm_database`."""
+    """NanoMDM 0.9.0 on loopback. For pgsql give the `dsn` of a database made by `Cluster.nanomdm_database`.
+
+    identities: of devices that it knows already, from a server that ended.
+    """
     words = [str(_go_binary("nanomdm", "NanoMDM 0.9.0")), "-api", api_key, "-storage", storage, "-storage-dsn", dsn]
     words += ["-storage-options", "delete=1"] if delete else []
     words += ["-webhook-hmac-key", webhook_key] if webhook_key else []
     words += ["-dm", f"{declarations_url}/"] if declarations_url else []
-    with _running(words, api_key, webhook_url, mode, listen) as server:
+    with _running(words, api_key, webhook_url, mode, listen, identities) as server:
         yield server
 
 
@@ -148,11 +152,16 @@ def nanohub(
 
 @contextmanager
 def _running(
-    words: list[str], api_key: str, webhook_url: str, mode: IdentityMode, listen: str = ""
+    words: list[str],
+    api_key: str,
+    webhook_url: str,
+    mode: IdentityMode,
+    listen: str = "",
+    identities: Identities | None = None,
 ) -> Iterator[RealServer]:
     """The program, with the flags that NanoMDM and NanoHUB have in common."""
     with tempfile.TemporaryDirectory(prefix="osupdate-kit-") as folder:
-        identities = Identities(mode)
+        identities = identities or Identities(mode)
         address = listen or f"127.0.0.1:{free_port()}"
         words = [*words, "-listen", address, "-ca", str(identities.write_ca(Path(folder) / "ca.pem"))]
         words += ["-cert-header", IDENTITY_HEADER] if mode is not IdentityMode.SIGNATURE else []

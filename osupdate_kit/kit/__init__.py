@@ -179,7 +179,8 @@ class Kit:
 
     def _take_database(self, database: ServerDatabase, server: str, *, ask: bool) -> Sync:
         try:
-            return self._take(_Rows(map(inventory_row, database.enrolled()), []), server, ask=ask)
+            rows = (inventory_row(one, self.clock) for one in database.enrolled())
+            return self._take(_Rows(rows, []), server, ask=ask)
         finally:
             database.close()
 

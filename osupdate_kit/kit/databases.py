@@ -23,7 +23,7 @@ def recoveries(ledger: Ledger, clock: Clock, servers: Mapping[str, ServerSetting
     }
 
 
-def inventory_row(enrolled: Enrolled) -> InventoryRow:
+def inventory_row(enrolled: Enrolled, clock: Clock) -> InventoryRow:
     """What a server's database tells of one device, as a list would."""
     told = enrolled.told
     return InventoryRow(
@@ -35,7 +35,7 @@ def inventory_row(enrolled: Enrolled) -> InventoryRow:
         os_version=_version(told.get("OSVersion", "")),
         build_version=told.get("BuildVersion", ""),
         enrollment_type=enrolled.type,
-        last_seen_at=enrolled.last_seen_at,
+        last_seen_at=clock.from_server(enrolled.last_seen_at) if enrolled.last_seen_at else 0,
     )
 
 

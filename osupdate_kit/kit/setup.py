@@ -137,7 +137,7 @@ def _flags(told: Answers, webhook_url: str, webhook_key: Path) -> Iterator[str]:
     if told.kind == "nanohub":
         yield f"nanohub … -webhook-url {webhook_url}"
         return
-    declarations = " -dm http://127.0.0.1:9002/" if told.kmfddm else ""
+    declarations = f" -dm {told.kmfddm.rstrip('/')}/" if told.kmfddm else ""
     yield f'nanomdm … -webhook-url {webhook_url} -webhook-hmac-key "$(cat {webhook_key})"{declarations}'
     if told.kmfddm:
         enqueue = f"{told.url.rstrip('/')}/v1/enqueue/"

@@ -111,6 +111,18 @@ def test_a_proxy_before_the_receiver_is_what_the_server_is_told(tmp_path: Path) 
     assert Settings.load(tmp_path / "osupdate-kit.toml").servers["north"].trusted_proxy
 
 
+def test_kmfddm_beside_a_nanomdm_gets_its_settings_and_flags(tmp_path: Path) -> None:
+    (tmp_path / "ddm.key").touch(mode=0o600)
+    (tmp_path / "ddm.key").write_text(KEY)
+    kmfddm = ("--kmfddm", "http://127.0.0.1:9002", "--kmfddm-key-file", "ddm.key")
+    said = run(tmp_path, "init", *FLAGS, "--key-env", "K", *kmfddm)
+    server = Settings.load(tmp_path / "osupdate-kit.toml").servers["north"]
+    assert (server.declared_by, server.declarations_address()) == ("kmfddm", "http://127.0.0.1:9002")
+    assert server.declarations_key() == KEY
+    assert " -dm http://127.0.0.1:9002/\n" in said
+    assert f'kmfddm … -api "$(cat {tmp_path / "ddm.key"})" -enqueue https://mdm.example.org/v1/enqueue/' in said
+
+
 def test_texts_stay_texts(tmp_path: Path) -> None:
     """A quotation mark in a path ends nothing."""
     (tmp_path / 'a"b').mkdir()

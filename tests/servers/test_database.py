@@ -28,6 +28,7 @@ from osupdate_kit.servers.database import (
     enrolled,
     grants,
 )
+from osupdate_kit.service.clock import KitClock
 from tests.feeds.test_inventory import MAC, OLD, PHONE
 from tests.real import Cluster, nanomdm, postgres
 from tests.servers.checkins import enrol
@@ -115,7 +116,7 @@ def test_the_granted_columns_suffice_and_nothing_else_can_be_read(cluster: Clust
     assert database.check() == ""
     found = list(database.enrolled())
     assert [(one.enrollment_id, one.serial) for one in found] == [(PHONE, "DMPX1"), (MAC, "C02X1")]
-    rows = [inventory_row(one) for one in found]
+    rows = [inventory_row(one, KitClock()) for one in found]
     assert {(row.name, row.model, str(row.os_version)) for row in rows} == {("Ann's", "Mac16,1", "15.6.1")}
     began_at, now = int(began.timestamp() * 1_000_000), database.now()
     seen = {one.enrollment_id: one for one in database.seen_after(began_at)}
@@ -189,5 +190,5 @@ def certificate(expires: datetime) -> str:
 
 
 def test_what_a_row_lacks_stays_unknown() -> None:
-    row = inventory_row(Enrolled("E-1", "User Enrollment (Device)", 0, "", {"OSVersion": "no version"}))
+    row = inventory_row(Enrolled("E-1", "User Enrollment (Device)", 0, "", {"OSVersion": "no version"}), KitClock())
     assert (row.udid, row.enrollment_id, row.os_version, row.last_seen_at) == ("", "E-1", None, 0)
