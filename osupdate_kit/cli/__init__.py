@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from osupdate_kit import __version__
-from osupdate_kit.cli import alerts, feeds, fleet, holds, looks, notes, rollouts, run, setup
+from osupdate_kit.cli import alerts, ddm, feeds, fleet, holds, looks, notes, rollouts, run, setup
 from osupdate_kit.cli.common import Common
 from osupdate_kit.errors import OSUpdateKitError
 
@@ -28,6 +28,7 @@ rollouts.add_to(app)
 holds.add_to(app)
 notes.add_to(app)
 looks.add_to(app)
+ddm.add_to(app)
 alerts.add_to(app)
 setup.add_to(app)
 

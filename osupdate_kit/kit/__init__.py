@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from osupdate_kit.kit.doctor import Diagnosis
+    from osupdate_kit.kit.readiness import Readiness
     from osupdate_kit.kit.why import Why
     from osupdate_kit.views.grid import DeviceGrid
     from osupdate_kit.views.tables import Table
@@ -271,6 +272,12 @@ class Kit:
         with self.ledger.read() as tx:
             known = tx.devices(member.key for member in members)
         return [key for key, stored in known.items() if self.clock.from_server(stored.info_at) < oldest]
+
+    def readiness(self) -> "Readiness":
+        """Who could go by declaration, who not and why, and how long commands do for them."""
+        from osupdate_kit.kit.readiness import readiness
+
+        return readiness(self)
 
     # --- the hold list ---
 
