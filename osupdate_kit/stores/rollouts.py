@@ -242,14 +242,13 @@ _STILL_DECLARED = Statement(
     .limit(literal_column("1"))
     .offset(ZERO)
 )
-_UNHEARD = Statement(
+_ON_DEVICE = Statement(
     at_most(
         select(journey.c.enrollment_id)
         .where(
             journey.c.server == bindparam("server"),
             journey.c.enrollment_id > bindparam("after_id", type_=journey.c.enrollment_id.type),
             journey.c.live, journey.c.enforce_at > ZERO, journey.c.armed == literal_column("'on the device'"),
-            journey.c.updated_at < bindparam("before"),
         )
         .order_by(journey.c.enrollment_id)
     )
@@ -504,9 +503,9 @@ class Rollouts(Session):
         """May a device of it still act on a declaration?"""
         return self._row(_STILL_DECLARED, rollout) is not None
 
-    def unheard_declared(self, server: str, *, before: int, after: str, limit: int) -> list[str]:
-        """Enrollment ids of devices that act on a declaration and were not heard of since; in order, beyond `after`."""
-        return [one for (one,) in self._rows(_UNHEARD, server, after, before, limit)]
+    def declared_devices(self, server: str, *, after: str, limit: int) -> list[str]:
+        """Enrollment ids of devices that know of a declaration of ours; in order, beyond `after`."""
+        return [one for (one,) in self._rows(_ON_DEVICE, server, after, limit)]
 
     def journeys(
         self, rollout_id: int, *, after: DeviceKey | None = None, limit: int | None = None
