@@ -106,3 +106,11 @@ def test_a_supplement_needs_its_base_installed() -> None:
     assert check_request(command, mac, supplement_base=OSVersion.parse("13.4")).valid
     broken = check_request(command, mac, supplement_base=OSVersion.parse("13.4.1"))
     assert [violation.rule for violation in broken.violations] == ["R20"]
+
+
+def test_a_query_that_a_device_does_not_know_is_a_warning() -> None:
+    pad = RequestContext(platform=Platform.IPADOS, os_version=OSVersion.parse("18.6"), supervised=True)
+    for queries, warned in ((["OSVersion"], False), (["OSVersion", "NoSuchQuery"], True), (["IsAppleSilicon"], True)):
+        found = check_request({"RequestType": "DeviceInformation", "Queries": queries}, pad)
+        assert found.valid
+        assert ("query_unknown" in found.warnings) is warned, (queries, found)

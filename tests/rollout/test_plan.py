@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osupdate_kit.errors import PlanError
+from osupdate_kit.protocol.terms import InstallAction, Platform
+from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.plan import TIMING, RolloutPlan, timing_of
+from osupdate_kit.rollout.targets import Target
 from osupdate_kit.rollout.waves import Limits, Opening, Wave, Who, check_waves
 from osupdate_kit.rollout.windows import Blackout, Window
 from tests.paths import ROOT
@@ -164,3 +167,17 @@ def test_the_example_of_the_docs_is_a_plan_that_can_be_read() -> None:
     found = timing_of(page.partition("```yaml\n")[2].partition("```")[0])
     check_waves(found["waves"])
     assert set(found) == set(TIMING)
+
+
+@pytest.mark.parametrize("name", ["max_user_deferrals", "tries", "slots_per_site"])
+def test_numbers_just_beyond_their_bounds_are_refused(name: str) -> None:
+    def made(number: int) -> RolloutPlan:
+        return RolloutPlan(
+            name="x", author="ada", created_at=1, deadline_at=2, target=Target(version=OSVersion.parse("18.7")),
+            actions={Platform.MACOS: (InstallAction.INSTALL_LATER,)}, **{name: number},  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    least = 1 if name == "tries" else 0
+    assert getattr(made(least), name) == least
+    with pytest.raises(PlanError):
+        made(least - 1)
