@@ -14,6 +14,7 @@ import pytest
 from msgspec import structs
 
 from osupdate_kit.errors import SettingsError
+from osupdate_kit.fleet.devices import Device
 from osupdate_kit.kit import Kit
 from osupdate_kit.kit.alerts import pulse
 from osupdate_kit.lab.clock import VirtualClock
@@ -137,6 +138,7 @@ def rollout(ledger: Ledger, count: int = 3, name: str = "iPads of <b>Anna</b>", 
     waves = [(wave.name, wave.pace) for wave in plan.waves] if plan.admits else []
     with ledger.write() as tx:
         members = [structs.replace(member(n), time_zone="UTC") for n in range(count)]
+        tx.add_devices([Device(key=one.key, udid=one.udid) for one in members], now=NOON)
         stored = tx.save_plan(
             name=name, yaml=plan.to_yaml(), sha256=name, author="ada", created_at=NOON, members=members
         )
