@@ -1,52 +1,18 @@
 """The wheel alone is the program: installed far from the checkout it has its notebooks, its data, and does its job."""
 
-import os
-import subprocess
-import sys
-import sysconfig
-import venv
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
 from osupdate_kit import __version__
+from tests.installed import Installed, build_wheel
 from tests.paths import ROOT
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (found,) = folder.glob("*.whl")
-    return found
-
-
-class Installed:
-    """An environment of its own that sees what our dependencies are, and nothing of the checkout."""
-
-    def __init__(self, folder: Path, wheel: Path) -> None:
-        self.folder = folder
-        venv.create(folder / "venv", with_pip=False)
-        self.packages = next((folder / "venv" / "lib").glob("python*/site-packages"))
-        # A path in a .pth is searched, but what .pth files in it say, such as where a checkout is, is not followed.
-        (self.packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-        pip = [sys.executable, "-m", "pip", "--python", str(folder / "venv")]
-        self._call([*pip, "install", "--quiet", "--no-index", "--no-deps", "--ignore-installed", str(wheel)])
-
-    def run(self, *words: str) -> str:
-        return self._call([str(self.folder / "venv" / "bin" / "osupdate-kit"), *words])
-
-    def python(self, program: str) -> str:
-        return self._call([str(self.folder / "venv" / "bin" / "python"), "-c", program])
-
-    def _call(self, words: list[str]) -> str:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "OSUPDATE"))}
-        done = subprocess.run(words, cwd=self.folder, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, (words, done.stdout, done.stderr)
-        return done.stdout
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import re
 import shlex
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,6 +27,7 @@ from osupdate_kit.lab.truth import TruthLog, What
 from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.service.clock import open_clock
 from osupdate_kit.stores.ledger import Ledger
+from tests.installed import Installed, build_wheel
 from tests.line.site import API_KEY, PAUSE
 from tests.paths import ROOT
 from tests.real import Cluster, free_port, nanomdm, postgres
@@ -65,9 +65,11 @@ def canaries(specs: list[DeviceSpec]) -> list[DeviceSpec]:
 class Day:
     """A person at a shell, in a folder of their own."""
 
-    def __init__(self, folder: Path, names: dict[str, str]) -> None:
-        self.folder, self.names = folder, names
-        self.environment = {n: v for n, v in os.environ.items() if not n.startswith(("OSUPDATE_KIT_", "XDG_"))}
+    def __init__(self, folder: Path, program: Path, names: dict[str, str]) -> None:
+        self.folder, self.program, self.names = folder, program, names
+        self.environment = {
+            n: v for n, v in os.environ.items() if not n.startswith(("OSUPDATE_KIT_", "XDG_", "PYTHON"))
+        }
         self.environment |= {"XDG_DATA_HOME": str(folder / "data"), "NO_COLOR": "1", "COLUMNS": "200"}
         self.service: subprocess.Popen[bytes] | None = None
 
@@ -75,7 +77,7 @@ class Day:
         """The page's call with this day's names."""
         for old, new in self.names.items():
             call = call.replace(old, new)
-        return [sys.executable, "-m", "osupdate_kit.cli", *shlex.split(call, comments=True)[1:]]
+        return [str(self.program), *shlex.split(call, comments=True)[1:]]
 
     def run(self, call: str, *more: str) -> str:
         words = [*self.words(call), *more]
@@ -122,7 +124,8 @@ def test_the_page_leads_from_an_old_fleet_to_a_canary_that_is_done(tmp_path: Pat
     (tmp_path / "api.key").write_text(API_KEY)
     listed(specs, canary, tmp_path / "fleet.xlsx")
     with PushProxy(f"http://{at}", world.push, clock, truth) as proxy, world:
-        day = Day(tmp_path, {
+        program = Installed(tmp_path / "installed", build_wheel(tmp_path / "wheel")).program
+        day = Day(tmp_path, program, {
             "https://mdm.example.org": proxy.url, "/etc/osupdate-kit/api.key": str(tmp_path / "api.key"),
             "00008110-000A1B2C3D4E5F60": proved.udid, "C02XL0XXJ1": proved.serial, "18.7.2": TARGET,
         })  # fmt: skip
