@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from osupdate_kit.kit.watch import Watching
 
 LOG = logging.getLogger(__name__)
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.5  # from look to look: what is new shows within two seconds, in as few messages as that allows
 KEY = ["server", "enrollment_id"]
 _OVER = (RolloutStatus.CANCELLED, RolloutStatus.ENDED)
 
@@ -154,7 +154,8 @@ def _follow(kit: "Kit", grid: DeviceGrid) -> None:
         except Exception as error:
             LOG.exception("the live states failed")
             grid.trouble(f"The live states could not be read ({type(error).__name__}). The kernel's log says more.")
-        pause.wait(max(LOOK_SECONDS, time.monotonic() - begun))  # never more than half of a processor
+        took = time.monotonic() - begun
+        pause.wait(max(LOOK_SECONDS - took, took))  # never more than half of a processor
 
 
 def _news(

@@ -67,6 +67,12 @@ class Browser(BaseComm):
         return [content for content in contents if content["kind"] == kind]
 
     @property
+    def news(self) -> list[Mapping[str, Any]]:
+        """The changed cells that it was told of, oldest first."""
+        states = [message["state"] for message in self.sent if message.get("method") == "update"]
+        return [state["news"]["views"]["v"] for state in states if "v" in state.get("news", {}).get("views", {})]
+
+    @property
     def page(self) -> Mapping[str, Any]:
         """The newest rows."""
         return self.heard("page")[-1]

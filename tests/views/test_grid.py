@@ -333,7 +333,9 @@ def test_news_reach_the_rows_on_screen_only_and_rows_keep_their_place() -> None:
     assert grid.update_states(news, as_of=AS_OF) == 2
     assert grid.update_states(news) == 0
     assert grid.wait()
-    (told,) = browser.heard("states")
+    (told,) = browser.news
+    (message,) = [one for one in browser.sent if "news" in one.get("state", {})]
+    assert "status" in message["state"]  # cells and counts in one message
     assert (told["at"], told["cells"]) == ([3], [["failed", "No space", 1]])
     assert len(browser.sent) - before <= 3
     assert browser.status["stale"]

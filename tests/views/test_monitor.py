@@ -2,18 +2,23 @@ import json
 import plistlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import time
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import pytest
+from comm.base_comm import BaseComm
 
 from osupdate_kit.errors import StoreError
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.kit import Rollout
+from osupdate_kit.kit.notebook import LOOK_SECONDS
 from osupdate_kit.kit.watch import Watching, watch
 from osupdate_kit.rollout.windows import Window
+from osupdate_kit.views.grid.widget import FLUSH_SECONDS
 from osupdate_kit.views.status import GROUPS, STATES
 from osupdate_kit.views.widgets import DeviceLine, Head, RolloutMonitor, Subset, Watched, watched
 from osupdate_kit.views.widgets.sections import sections
@@ -209,6 +214,38 @@ def test_news_is_sent_and_only_the_sections_that_it_changes(
     assert monitor.watched is not before
     assert seen["head"]
     assert not {"waves", "drawer", "tale", "trouble", "asked"} & set(seen)
+
+
+class Wire(BaseComm):
+    """Keeps what is sent to the browser."""
+
+    def __init__(self) -> None:
+        self.sent: list[Mapping[str, Any]] = []
+        super().__init__()
+
+    def publish_msg(self, msg_type: str, data: Any = None, *_: Any, **__: Any) -> None:
+        if (data or {}).get("method") == "update":
+            self.sent.append(data["state"])
+
+
+def test_what_a_look_finds_is_one_message_and_is_a_sign_of_life_as_well(
+    world: Scene, monitor: RolloutMonitor, source: Source
+) -> None:
+    wire = Wire()
+    monitor.comm = wire
+    looks = source.looks
+    for _ in range(3):
+        world.run(0.05)
+        eventually(lambda: monitor.watched and monitor.watched.head.now == world.kit.now())
+    assert len(wire.sent) <= source.looks - looks
+    assert any(len(sections) > 1 for sections in wire.sent)
+    assert not [sections for sections in wire.sent if "beat" in sections]
+
+
+def test_looks_come_often_enough_for_two_seconds() -> None:
+    """What happens right after a look is read by the next one, which takes its time as well."""
+    every = signature(RolloutMonitor).parameters["every_seconds"].default
+    assert max(every, LOOK_SECONDS) + FLUSH_SECONDS <= 1.75
 
 
 def test_a_part_is_listed_and_its_devices_are_chosen(monitor: RolloutMonitor, source: Source) -> None:

@@ -89,6 +89,7 @@ class GridView {
     el.append(this.root);
     this.listeners = [
       ["change:status", () => this.tell()],
+      ["change:news", () => this.refresh(this.model.get("news").views?.[this.id])],
       ["change:columns", () => this.rebuild()],
       ["msg:custom", (message) => this.hear(message)],
     ];
@@ -204,7 +205,6 @@ class GridView {
     if (message.kind === "refused") this.menu?.refuse?.(message);
     if (message.view !== this.id) return;
     if (message.kind === "page") this.take(message);
-    if (message.kind === "states") this.refresh(message);
     if (message.kind === "choices") this.menu?.choices?.(message);
     if (message.kind === "pasted") this.menu?.pasted?.(message);
   }
@@ -225,8 +225,9 @@ class GridView {
     this.menu?.again?.();
   }
 
-  refresh({ order, at, cells }) {
-    if (order !== this.page?.order) return;
+  refresh(news) {
+    if (!news || news.order !== this.page?.order) return;
+    const { at, cells } = news;
     const column = this.columns.findIndex(({ kind }) => kind === "state");
     at.forEach((row, index) => {
       const place = row - this.page.start;

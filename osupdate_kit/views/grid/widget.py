@@ -108,6 +108,7 @@ class DeviceGrid(anywidget.AnyWidget):
 
     columns: "traitlets.List[dict[str, Any]]" = traitlets.List().tag(sync=True)
     status: "traitlets.Dict[str, Any]" = traitlets.Dict().tag(sync=True)
+    news: "traitlets.Dict[str, Any]" = traitlets.Dict().tag(sync=True)  # changed cells on screen, by view
     words = traitlets.Dict(_WORDS).tag(sync=True)
     height = traitlets.Int(12).tag(sync=True)
     revision = traitlets.Int(0)
@@ -134,6 +135,7 @@ class DeviceGrid(anywidget.AnyWidget):
         self._windows: dict[str, tuple[int, int]] = {}
         self._newest: dict[str, int] = {}
         self._changed: list[Rows] = []
+        self._flushes = 0
         self._note = self._trouble = ""
         self._unmatched: tuple[str, ...] = ()
         self._as_of = microseconds(as_of) if as_of else 0
@@ -415,18 +417,19 @@ class DeviceGrid(anywidget.AnyWidget):
             self.send(self._page(view))
 
     def _flush(self) -> None:
-        """Send the cells on screen that changed, and the moment of the news."""
-        with self._lock:
+        """Send the cells on screen that changed, and the moment of the news: all of it in one message."""
+        with self._lock, self.hold_sync():
             changed, self._changed = np.concatenate([np.zeros(0, np.int64), *self._changed]), []
+            views = {}
             for view, (start, size) in self._windows.items():
                 rows = self._view[start : start + size]
                 places = np.flatnonzero(np.isin(rows, changed))
                 if places.size:
                     cells = self._table.states.cells(rows[places])
-                    self.send(
-                        {"kind": "states", "view": view, "order": self._order,
-                         "at": (places + start).tolist(), "cells": cells}
-                    )  # fmt: skip
+                    views[view] = {"order": self._order, "at": (places + start).tolist(), "cells": cells}
+            if views:
+                self._flushes += 1  # what is said again is news again
+                self.news = {"number": self._flushes, "views": views}
             self._tell()
 
     # --- what the browser asks for ---

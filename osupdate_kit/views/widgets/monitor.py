@@ -61,8 +61,8 @@ class MonitorSource(Protocol):
 class RolloutMonitor(anywidget.AnyWidget):
     """Watch a rollout; `chosen_devices` are those of the part that somebody clicked, for the grid.
 
-    every_seconds: the pause between two looks; it grows with the time that a look takes, so that looking never takes
-    more than half of a processor.
+    every_seconds: from look to look: what is new shows within two seconds, in as few messages as that allows. It grows
+    with the time that a look takes, so that looking never takes more than half of a processor.
     """
 
     _esm = traitlets.Unicode(script("monitor")).tag(sync=True)
@@ -85,12 +85,13 @@ class RolloutMonitor(anywidget.AnyWidget):
     beat = traitlets.Int(0).tag(sync=True)
     chosen_devices = traitlets.Tuple()
 
-    def __init__(self, source: MonitorSource, *, every_seconds: float = 1.0) -> None:
+    def __init__(self, source: MonitorSource, *, every_seconds: float = 1.5) -> None:
         self._source, self._every = source, every_seconds
         self._lock = threading.RLock()
         self._displays: dict[str, float] = {}  # by nonce: when it last said that it is there
         self._watched: Watched | None = None
         self._seen = ""
+        self._told = -BEAT_SECONDS  # when the browser last heard of us
         self._wake, self._closing = threading.Event(), threading.Event()
         super().__init__()
         self._hands = OneThread("monitor acts")
@@ -117,7 +118,6 @@ class RolloutMonitor(anywidget.AnyWidget):
     # --- looking ---
 
     def _watch(self) -> None:
-        told = -BEAT_SECONDS
         while not self._closing.is_set():
             self._wake.clear()
             begun = time.monotonic()
@@ -126,9 +126,8 @@ class RolloutMonitor(anywidget.AnyWidget):
                 well = self._look()
                 took = time.monotonic() - begun
                 pause = max(self._every - took, took, 0.05) if well else ERROR_SECONDS
-                if well and begun - told >= BEAT_SECONDS:
+                if well and begun - self._told >= BEAT_SECONDS:
                     self._put(beat=self.beat + 1)
-                    told = begun
                 if self._watched is not None and is_over(self._watched) and not self._open_acts():
                     pause = GONE_SECONDS
             self._wake.wait(pause)
@@ -162,6 +161,8 @@ class RolloutMonitor(anywidget.AnyWidget):
     def _put(self, **news: object) -> None:
         """Show this. What is equal to what is shown is not sent; two threads never send at once."""
         with self._lock:
+            if any(getattr(self, name) != section for name, section in news.items()):
+                self._told = time.monotonic()  # news are a sign of life as well
             for name, section in news.items():
                 setattr(self, name, section)
 
