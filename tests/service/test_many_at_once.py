@@ -1,6 +1,6 @@
 """One store, and everybody at once: a service, its stand-by, three notebooks, commands; no lock reaches a person.
 
-By hand for longer: `OSUPDATE_KIT_TOGETHER_SECONDS=60`.
+By hand for longer: `TOGETHER_SECONDS=60`.
 """
 
 import os
@@ -31,7 +31,7 @@ from osupdate_kit.settings import Settings
 from osupdate_kit.stores.ledger import Ledger
 from tests.real import Cluster, free_port, postgres
 
-SECONDS = float(os.environ.get("OSUPDATE_KIT_TOGETHER_SECONDS", "20"))
+SECONDS = float(os.environ.get("TOGETHER_SECONDS", "20"))
 DEVICES, SPEED = 120, 3600.0
 KEY = "key-of-the-lab"
 
