@@ -21,7 +21,7 @@ COLUMNS = ("server", "platform", "os", "declaration", "commands", "devices")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """As of `at`, microseconds UTC. frame: devices by COLUMNS; `os` is the major version, `declaration` one of `Ready`,
+    """As of `at`, microseconds UTC. frame: devices by COLUMNS; `os` is the major version (0: not known), `declaration` one of `Ready`,
     `commands` one of `Commands`.
     """
 
@@ -101,8 +101,9 @@ class Readiness:
 
     def _repr_html_(self) -> str:
         standing = pd.DataFrame(self.reasons(), columns=["standing", "devices", "what to do"])
+        parts_of = self.frame.assign(os=[str(major or "") for major in self.frame["os"]])  # 0: not known
         parts = "".join(f"<p>{words}</p>{Table(frame)._repr_html_()}" for words, frame in (
-            ("How they stand", standing), ("By server, platform and OS", self.frame)))  # fmt: skip
+            ("How they stand", standing), ("By server, platform and OS", parts_of)))  # fmt: skip
         return f"<p><b>{escape(self.finding)}</b><br>as of {moment(self.at)}</p>{parts}"
 
 
