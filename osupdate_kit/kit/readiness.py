@@ -21,8 +21,8 @@ COLUMNS = ("server", "platform", "os", "declaration", "commands", "devices")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """As of `at`, microseconds UTC. frame: devices by COLUMNS; `os` is the major version (0: not known), `declaration` one
-    of `Ready`, `commands` one of `Commands`.
+    """As of `at`, microseconds UTC. frame: devices by COLUMNS; `os` is the major version (0: not known),
+    `declaration` one of `Ready`, `commands` one of `Commands`.
     """
 
     at: int
