@@ -83,4 +83,4 @@ def test_the_newest_list_and_the_newest_word_of_the_token_stay() -> None:
 def test_a_device_in_the_setup_assistant_says_so_as_it_enrols() -> None:
     waiting = heard(EMPTY, 5, topic=Topic.TOKEN_UPDATE, AwaitingConfiguration=True)
     assert waiting.device.awaiting_configuration
-    assert not heard(waiting, 6, topic=Topic.TOKEN_UPDATE).device.awaiting_configuration
+    assert not heard(waiting, 6, topic=Topic.TOKEN_UPDATE, UDID="E").device.awaiting_configuration
