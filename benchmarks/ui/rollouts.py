@@ -29,7 +29,9 @@ SCROLLS = 15
 WATCHED_SECONDS = 15
 CELLS = (
     "import osupdate_kit\nkit = osupdate_kit.connect({config!r})\nkit.grid()",
-    "rollout = kit.start(kit.plan(kit.select(where=\"serial != '' and site != 'Elsewhere'\"), target='26.6.1'))\n"
+    "commands = dict.fromkeys(('iPadOS', 'macOS', 'tvOS'), '99')  # which make more events than declarations\n"
+    "chosen = kit.select(where=\"serial != '' and site != 'Elsewhere'\")\n"
+    "rollout = kit.start(kit.plan(chosen, target='26.6.1', declare_since=commands))\n"
     "rollout.monitor()",
 )
 MONITOR = ("import osupdate_kit\nkit = osupdate_kit.connect({config!r})", "kit.rollout(1).monitor()")
