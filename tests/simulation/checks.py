@@ -447,10 +447,14 @@ class Checks:
                     raise Broken("I2", f"{entry.command_uuid} is handed to {entry.udid}, which is not shown armed")
 
     def _again(self, entry: Entry) -> bool:
-        """Does a restored server hand out what it had forgotten? No kit can know of that."""
+        """Does a server hand out what has been answered? No kit can know of that.
+
+        One that was restored does, and key-value storage behind a NotNow, too.
+        """
         told = self._of.truth.of(entry.udid, What.ANSWERED)
         answered = any(e.command_uuid == entry.command_uuid and e.detail != "NotNow" and e.at <= entry.at for e in told)
-        return entry.command_uuid in self.resurrected or (self._of.restored and answered)
+        forgetful = self._of.restored or self._of.story.storage == "kv"
+        return entry.command_uuid in self.resurrected or (forgetful and answered)
 
     def _sums(self) -> None:
         """I5, I7 in small: each device has one state, by its journey and by the sum of its transitions."""
