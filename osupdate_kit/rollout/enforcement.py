@@ -125,8 +125,8 @@ def _instant(moment: datetime) -> int:
 
 def enforcement_text(
     rollout: int, declaring: Declaring, target: Target, when: datetime, platform: Platform, os_version: OSVersion
-) -> tuple[str, str]:
-    """An assignment as canonical JSON, and the name of its set: equal texts are one set, and one call serves them."""
+) -> str:
+    """An assignment as canonical JSON, with the name of its set: equal texts are one set, and one call serves them."""
     assert target.version is not None, target
     words: dict[str, Any] = {
         "TargetOSVersion": str(target.version),
@@ -137,8 +137,7 @@ def enforcement_text(
         "Major": os_version.major,
     }
     digest = hashlib.sha256(_json(words).encode()).hexdigest()[:10]
-    name = f"{_OURS}r{rollout}-{digest}"
-    return _json({"Set": name, **words}), name
+    return _json({"Set": f"{_OURS}r{rollout}-{digest}", **words})
 
 
 def take_back_text(set_name: str) -> str:

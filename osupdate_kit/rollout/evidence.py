@@ -4,7 +4,7 @@ The keys of `RolloutEvent.evidence`: `of` (step, query, push); of a step `role`,
 `gate`; of an answer `answer`, `returned`, `failure` (class, text), `lasting`, `look`, `share`, `deferrals` (most,
 remaining, next), `items` (key, version, build), `offered` (product keys aimed at), `scanned`, `os_version`, `build`,
 `supplemental_build`, `extra`, `proves` (rollouts), `progress` (a rank). Of an assignment `role`, `set`, `enforce_at`;
-of a status report `said` (pairs of what and text), `failures` (a number), `invalid`, `reports` (how many there are).
+of a status report `said` (pairs of what and text), `failures` (a number), `invalid`.
 """
 
 from datetime import datetime

@@ -228,7 +228,6 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):  # whose copies cost 
     told: Told = Told()
     untold: Told = Told()  # the newest DeclarativeManagement that it answered by an Error
     said: Mapping[str, Said] = MappingProxyType({})  # by what a status report speaks of, see evidence.py
-    reports: int = 0  # how many status reports the server had of it when they were last read there
 
     # --- read off ---
 
@@ -495,24 +494,23 @@ def _fold_declared(facts: Facts, event: RolloutEvent) -> Facts:
     words: Any = event.evidence
     if event.kind is EventKind.REPORTED:
         said = {what: max(facts.said.get(what, Said()), Said(event.server_at, text)) for what, text in words["said"]}
-        facts = replace(facts, said={**facts.said, **said}, reports=max(facts.reports, words.get("reports", 0)))
-        known = facts.assignments.get(event.outbox)
+        facts = replace(facts, said={**facts.said, **said})
+        if not event.outbox:
+            return facts
         news = Assignment(
             event.rollout,
             failures=words.get("failures", 0),
             invalid_at=event.server_at if words.get("invalid") else 0,
         )
-        if not event.outbox:
-            return facts
     else:
         news = Assignment(
             event.rollout,
             words["role"],
             _BOXES.get(event.kind, Box.INTENDED),
             words["set"],
-            words.get("enforce_at", 0),
+            words["enforce_at"],
         )
-        known = facts.assignments.get(event.outbox)
+    known = facts.assignments.get(event.outbox)
     assignments = {**facts.assignments, event.outbox: news.join(known) if known else news}
     return replace(facts, assignments=assignments)
 

@@ -212,7 +212,7 @@ def _assignment(row: OutboxRow, act: Assign, journey: StoredJourney, plan: Rollo
         return replace(row, command=take_back_text(act.set_name))
     zone, hours = journey.time_zone or plan.time_zone or "UTC", plan.schedule.hours(kin_of(journey), downloads=False)
     when, at = deadline(plan.declaring, hours, row.created_at, zone, last)
-    command, _ = enforcement_text(
+    command = enforcement_text(
         row.rollout,
         plan.declaring,
         plan.target_of(journey.target),
