@@ -6,6 +6,7 @@ Knows steps per platform, and the plan's YAML. Leaves the verdict on a device to
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -175,6 +176,7 @@ class RolloutPlan:
         return yaml.safe_dump(words, sort_keys=False, allow_unicode=True, width=100)
 
     @classmethod
+    @lru_cache(maxsize=64)  # frozen, and asked for with every look at a rollout
     def from_yaml(cls, text: str) -> "RolloutPlan":
         """Raises PlanError, naming the key, for anything that is no plan."""
         words = _loaded(text, "The plan")

@@ -5,6 +5,7 @@ Knows SQLite's and PostgreSQL's settings and refusals. Leaves the tables to `sch
 
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ PRAGMAS = (
     "wal_autocheckpoint=16384",  # pages; those that change with each batch are copied back once, not each time
 )
 
+STATEMENTS = 512  # that SQLite keeps compiled; the ledger has more than the driver's 128
 WRITER_CACHE = "cache_size=-65536"  # with little, a large store's pages are read and written again and again
 
 _NETWORK = frozenset(
@@ -58,7 +60,7 @@ def file_of(url: URL) -> Path | None:
 
 
 def make_engine(url: URL) -> Engine:
-    """An engine on which a transaction begins as its execution option `writes` says."""
+    """An engine whose transactions begin where SQLAlchemy says so."""
     if url.get_backend_name() == "sqlite":
         return _sqlite(url)
     try:
@@ -78,7 +80,7 @@ def make_engine(url: URL) -> Engine:
 
 def _sqlite(url: URL) -> Engine:
     memory = file_of(url) is None
-    words: dict[str, Any] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+    words: dict[str, Any] = {"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": STATEMENTS}
     engine = create_engine(
         url,
         connect_args=words,
@@ -95,9 +97,9 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        driver: Any = connection.connection.driver_connection  # no result to wrap: this is asked for every batch
-        driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        driver: Any = connection.connection.driver_connection
+        if not driver.in_transaction:  # the ledger begins its writers itself
+            driver.execute("BEGIN")
 
     return engine
 
@@ -150,11 +152,17 @@ def explained(url: URL) -> Iterator[None]:
     """Turn what the database says into a StoreError with a remedy. The URL is shown without its password."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error) as error:
+    except (SQLAlchemyError, sqlite3.Error, *_postgres_errors()) as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         text = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
         where = file_of(url) or url.render_as_string(hide_password=True)
         raise StoreError(f"The store {where} failed: {text}.", remedy=_remedy(cause, text)) from error
+
+
+def _postgres_errors() -> tuple[type[Exception], ...]:
+    """What the driver raises; nothing while it is not in use, for it need not be installed."""
+    driver = sys.modules.get("psycopg")
+    return (driver.Error,) if driver else ()
 
 
 def _remedy(cause: BaseException, text: str) -> str:

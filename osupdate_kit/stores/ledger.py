@@ -7,7 +7,7 @@ rows mean to `rollout` and `service`.
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class Ledger:
         self._memory = not self._postgres and self._file is None
         # SQLite's own waiting is by polling and unfair; threads of one process queue here instead.
         self._turnstile = threading.RLock()
-        self._writer: Connection | None = None  # SQLite's; whoever has passed the turnstile may use it
+        self._kept: Connection | None = None  # SQLite's; whoever has passed the turnstile may use it
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = False) -> "Ledger":
@@ -101,9 +101,9 @@ class Ledger:
         migration.check(version, where)
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
         self._engine.dispose()
 
     @property
@@ -119,11 +119,14 @@ class Ledger:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """One consistent snapshot. Keep it short: SQLite's log cannot be emptied while it is open."""
+        if self._memory:
+            with self._by_turns("BEGIN") as tx:
+                yield tx
+            return
         options: dict[str, Any] = (
             {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if self._postgres else {}
         )
-        turnstile: AbstractContextManager[object] = self._waited() if self._memory else nullcontext()
-        with self._connected(turnstile, options) as tx:
+        with self._connected(options) as tx:
             yield tx
 
     @contextmanager
@@ -131,30 +134,35 @@ class Ledger:
         """The one writer of this store: commit order is the order of `seq`. Commits at the end, or undoes all."""
         with self._writing() as tx:
             if self._postgres:
-                tx._connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (WRITER,))
+                tx.driver_connection.execute("SELECT pg_advisory_xact_lock(%s)", (WRITER,))
             yield tx
 
-    @contextmanager
-    def _writing(self) -> Iterator[Transaction]:
-        if self._postgres:
-            with self._connected(nullcontext(), {"writes": True}) as tx:
-                yield tx
-            return
-        with explained(self._url), self._waited():
-            if self._writer is None:  # kept: to take one from the pool costs as much as to write some rows
-                self._writer = self._engine.connect().execution_options(writes=True)
-                driver: Any = self._writer.connection.driver_connection
-                driver.execute(f"PRAGMA {WRITER_CACHE}")
-            with self._writer.begin():
-                yield Transaction(self._writer)
+    def _writing(self) -> AbstractContextManager[Transaction]:
+        return self._connected({}) if self._postgres else self._by_turns("BEGIN IMMEDIATE")
 
     @contextmanager
-    def _connected(
-        self, turnstile: AbstractContextManager[object], options: Mapping[str, Any]
-    ) -> Iterator[Transaction]:
+    def _by_turns(self, begin: str) -> Iterator[Transaction]:
+        """SQLite's writer, and whoever reads what is in memory: one connection, kept and driven by hand.
+
+        To take one from the pool and to begin by SQLAlchemy's ways costs as much as to write some rows.
+        """
+        with explained(self._url), self._waited():
+            if self._kept is None:
+                self._kept = self._engine.connect()
+                self._kept.connection.driver_connection.execute(f"PRAGMA {WRITER_CACHE}")
+            tx = Transaction(self._kept)
+            tx.driver_connection.execute(begin)
+            try:
+                yield tx
+                tx.driver_connection.commit()
+            except BaseException:
+                tx.driver_connection.rollback()
+                raise
+
+    @contextmanager
+    def _connected(self, options: Mapping[str, Any]) -> Iterator[Transaction]:
         with (
             explained(self._url),
-            turnstile,
             self._engine.connect().execution_options(**options) as connection,
             connection.begin(),
         ):

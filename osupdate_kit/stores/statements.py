@@ -4,11 +4,11 @@ Compiling and naming parameters for each row would cost more than SQLite's own w
 where the ledger needs it: lists as one parameter, and inserts that meet a row that is there.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     Column,
     Connection,
@@ -111,35 +111,42 @@ def _among_postgresql(element: among, compiler: SQLCompiler, **words: Any) -> st
 
 
 class Session:
-    """One transaction's connection, and the few ways statements are run on it."""
+    """One transaction's connection, and the few ways statements are run on it.
+
+    They go to the driver itself: to wrap a result costs SQLAlchemy more than SQLite needs to find it.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._dialect = connection.dialect
+        self.driver_connection: Any = connection.connection.driver_connection  # inside this transaction
 
-    @property
-    def driver_connection(self) -> Any:
-        """The driver's own, inside this transaction."""
-        return self._connection.connection.driver_connection
-
-    def _rows(self, statement: Statement, *values: Any) -> Sequence[Any]:
-        return self._connection.exec_driver_sql(statement.sql(self._dialect), values).fetchall()
+    def _rows(self, statement: Statement, *values: Any) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = self._cursor(statement, values).fetchall()
+        return rows
 
     def _row(self, statement: Statement, *values: Any) -> Any:
-        return self._connection.exec_driver_sql(statement.sql(self._dialect), values).fetchone()
+        return self._cursor(statement, values).fetchone()
 
     def _value(self, statement: Statement, *values: Any) -> Any:
         row = self._row(statement, *values)
         return row[0] if row else None
 
     def _run(self, statement: Statement, *values: Any) -> int:
-        return self._connection.exec_driver_sql(statement.sql(self._dialect), values).rowcount
+        touched: int = self._cursor(statement, values).rowcount
+        return touched
+
+    def _cursor(self, statement: Statement, values: tuple[Any, ...]) -> Any:
+        return self.driver_connection.execute(statement.sql(self._dialect), values)
 
     def _each(self, statement: Statement, rows: list[tuple[Any, ...]]) -> int:
         """Run it for each row; how many rows of the table were touched."""
         if not rows:
             return 0
-        return self._connection.exec_driver_sql(statement.sql(self._dialect), rows).rowcount
+        cursor = self.driver_connection.cursor()
+        cursor.executemany(statement.sql(self._dialect), rows)
+        touched: int = cursor.rowcount
+        return touched
 
     def _pages(self, statement: Statement, *values: Any, after: Sequence[Any], limit: int | None) -> Iterator[Any]:
         """Rows in key order, fetched by pages that begin after a key: memory stays flat, and no cursor stays open.
@@ -159,7 +166,7 @@ class Session:
 
     def pack(self, values: Iterable[Any]) -> Any:
         """A list as one parameter for `among`."""
-        return json.dumps(list(values)) if self._dialect.name == "sqlite" else list(values)
+        return msgspec.json.encode(list(values)).decode() if self._dialect.name == "sqlite" else list(values)
 
     def _packs(self, values: Iterable[Any]) -> Iterator[Any]:
         distinct = list(dict.fromkeys(values))
