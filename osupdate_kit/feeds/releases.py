@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -316,6 +317,7 @@ def write_catalogue(catalogue: Catalogue) -> str:
     return f'{json.dumps(head, indent=1)[:-2]},\n "releases": [\n  {lines}\n ]\n}}\n'
 
 
+@lru_cache(maxsize=2)  # the shipped one is asked for by each Kit
 def read_catalogue(body: bytes) -> Catalogue:
     """What `write_catalogue` wrote. Raises FeedError for anything else."""
     words = _loaded(body)

@@ -440,7 +440,8 @@ class Checks:
         """What the server handed out since then was on the armed list."""
         dead: set[str] | None = None
         for entry in self._of.truth.entries[before:]:
-            self._of.say(f"    · {entry.udid} {entry.what} {entry.command_uuid[:8]} {entry.detail}")
+            if self._of.telling:
+                self._of.say(f"    · {entry.udid} {entry.what} {entry.command_uuid[:8]} {entry.detail}")
             if entry.what is What.HANDED and entry.command_uuid in self._steps and entry.udid not in armed:
                 dead = self._abandoned() if dead is None else dead
                 if entry.command_uuid not in dead and not self._again(entry):

@@ -173,7 +173,8 @@ class Simulation:
         line = self._lines[name]
 
         def before(call: Call) -> None:
-            self.say(f"    → {name} {call.method} {call.path} {dict(call.query)} {self.checks.named(call.body)}")
+            if self.telling:
+                self.say(f"    → {name} {call.method} {call.path} {dict(call.query)} {self.checks.named(call.body)}")
             self.checks.call(name, call)
             line.before(call)
 
@@ -266,7 +267,8 @@ class Simulation:
         except Crash:
             self._die("receiver")
             return 0
-        self.say(f"    ← {server} {self.checks.event_words(body)}{' (garbled)' if odd else ''}: {status}")
+        if self.telling:
+            self.say(f"    ← {server} {self.checks.event_words(body)}{' (garbled)' if odd else ''}: {status}")
         self._news.add("worker")
         if status == 200 and not odd:
             self.checks.acknowledged(server, body)
@@ -548,7 +550,9 @@ class Simulation:
         self._pass(at)
 
     def _pass(self, at: int) -> None:
-        self.say(f"{clock_time(at)}{f', by our clock {clock_time(at + self.clock.ahead)}' if self.clock.ahead else ''}")
+        if self.telling:
+            ours = f", by our clock {clock_time(at + self.clock.ahead)}" if self.clock.ahead else ""
+            self.say(f"{clock_time(at)}{ours}")
         armed, before = self.checks.armed(), len(self.truth)
         self.world.run_until(at)
         self.checks.world_went_on(before, armed)
@@ -571,6 +575,11 @@ class Simulation:
         return min((at - self.clock.ahead for at in (due or 0, unsure or 0) if at > now), default=0)
 
     # --- for people ---
+
+    @property
+    def telling(self) -> bool:
+        """Does anybody listen? Asked where the words cost something, and are many."""
+        return self._tell is not None
 
     def say(self, words: str) -> None:
         if self._tell is not None:
