@@ -72,13 +72,12 @@ class Standing:
             self.begin(place)
         if place.state in MISSED:
             self.failed += turn.sign
-        mine = self.under_way.get(place.key)
-        if mine is None or turn.sign < 0:
+        if turn.sign < 0 or place.admitted_at <= 0 or not _places(self.plan):
             return
         if place.state in ENDS:
             self.leave(place.key)
-        else:
-            self.enter(replace(mine, state=place.state), turn.at)
+        else:  # also one that goes on after an end
+            self.enter(place, turn.at)
 
     def begin(self, place: Place) -> None:
         if (device := hash(place.key)) not in self.who:

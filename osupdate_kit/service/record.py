@@ -83,15 +83,15 @@ class Plans:
         key = (number, journey.platform, journey.os_version_start, journey.target, journey.instrument, server)
         if key not in self._courses:
             platform = Platform(journey.platform)
-            plan = self.plan(tx, number)
+            plan, item = self.plan(tx, number), self.target(tx, journey).version is None
             self._courses[key] = Course(
                 rollout=number,
                 steps=plan.steps(platform),
                 listing=platform is Platform.MACOS or not takes_version(journey),
-                item=self.target(tx, journey).version is None,
+                item=item,
                 instrument=journey.instrument,
                 platform=platform,
-                can_declare=server in plan.declaring.servers,
+                can_declare=server in plan.declaring.servers and not item,  # a declaration names a version
             )
         return self._courses[key]
 
