@@ -34,12 +34,12 @@ lint: $(VENV)/ready
 	$(BIN)/lint-imports
 
 # `python -m tests.simulation SEED` tells the story of one seed, step by step; `--shrink SEED` makes a failing one short.
-# WRITE=docs/reliability.md writes the sums into the docs.
+# WRITE=docs/reliability.md writes the sums into the docs; KEEP=FILE keeps them, so that a long run can be taken up again.
 SEEDS ?= 2000
 FROM ?= 0
 JOBS ?= 2
 simulate: $(VENV)/ready
-	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS) $(if $(WRITE),--write $(WRITE))
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS) $(if $(WRITE),--write $(WRITE)) $(if $(KEEP),--keep $(KEEP))
 
 # A real NanoMDM, 2,000 devices in a rollout, 2,000 calls a second beside theirs: is everything flat?
 MINUTES ?= 30

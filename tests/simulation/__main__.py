@@ -103,13 +103,17 @@ class Sum:
 def many(
     first: int, count: int, jobs: int, *, stop: bool = False, keep: Path | None = None, write: Path | None = None
 ) -> bool:
-    """Run seeds, print what was injected and reached, and which failed; True if none did."""
-    total, begun = Sum(), time.perf_counter()
+    """Run seeds, print what was injected and reached, and which failed; True if none did.
+
+    keep: the sums so far; where the file is there, the run goes on behind the seeds that it holds.
+    """
+    total, begun = Sum.load(keep) if keep and keep.exists() else Sum(), time.perf_counter()
+    spent = total.seconds
     with ProcessPoolExecutor(jobs) as pool:
-        work = pool.map(outcome_of, range(first, first + count), chunksize=1 if stop else 5)
+        work = pool.map(outcome_of, range(first + total.seeds, first + count), chunksize=1 if stop else 5)
         for outcome in work:
             total.take(outcome)
-            total.seconds = (time.perf_counter() - begun) * jobs
+            total.seconds = spent + (time.perf_counter() - begun) * jobs
             if outcome.broken:
                 print(f"seed {outcome.seed}: {outcome.broken}", flush=True)
                 if stop:
@@ -117,7 +121,7 @@ def many(
                     return False
             if keep and total.seeds % 100 == 0:
                 total.save(keep)
-    print(f"Seeds {first} to {first + count - 1}, {jobs} at a time: {time.perf_counter() - begun:.0f} s")
+    print(f"Seeds {first} to {first + count - 1}, {jobs} at a time: {total.seconds / jobs:.0f} s")
     print("\n".join(total.lines()))
     if keep:
         total.save(keep)
@@ -143,7 +147,7 @@ def main() -> int:
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--stop", action="store_true", help="at the first that breaks a promise")
-    parser.add_argument("--keep", type=Path, help="a JSON file for the sums of many seeds")
+    parser.add_argument("--keep", type=Path, help="a JSON file for the sums; a run goes on where it ended")
     parser.add_argument("--shrink", type=int, metavar="SEED", help="make a failing seed short")
     parser.add_argument("--write", type=Path, help="the page of the docs that the sums are written into")
     words = parser.parse_args()
