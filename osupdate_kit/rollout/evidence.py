@@ -3,8 +3,8 @@
 The keys of `RolloutEvent.evidence`: `of` (step, query, push); of a step `role`, `action`; of a query `type`; of a push
 `gate`; of an answer `answer`, `returned`, `failure` (class, text), `lasting`, `look`, `share`, `deferrals` (most,
 remaining, next), `items` (key, version, build), `offered` (product keys aimed at), `scanned`, `os_version`, `build`,
-`supplemental_build`, `extra`, `proves` (rollouts), `progress` (a rank). Of an assignment `role`, `set`, `enforce_at`;
-of a status report `said` (pairs of what and text), `failures` (a number), `invalid`.
+`supplemental_build`, `extra`, `since` (of that version), `proves` (rollouts), `progress` (a rank). Of an assignment
+`role`, `set`, `enforce_at`; of a status report `said` (pairs of what and text), `failures` (a number), `invalid`.
 """
 
 from datetime import datetime
@@ -46,6 +46,8 @@ def words_of(result: CommandResult, of: dict[str, Any], facts: Facts) -> dict[st
         words["build"] = result.device.build_version
         words["supplemental_build"] = result.device.supplemental_build_version
         words["extra"] = result.device.supplemental_os_version_extra
+        if facts.version.since and version_in(words) == facts.version._replace(at=0, since=0):
+            words["since"] = facts.version.since
     return words
 
 

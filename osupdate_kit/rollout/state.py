@@ -148,6 +148,7 @@ class Version(NamedTuple):
     build: str = ""
     supplemental_build: str = ""
     extra: str = ""
+    since: int = 0  # the first time it said so, as far as the worker knew then
 
 
 class Deferrals(NamedTuple):
@@ -524,8 +525,9 @@ def _fold_words(facts: Facts, event: RolloutEvent) -> Facts:
         changes["seen"] = max(facts.seen, Seen(at, _LOOKS[words["look"]], words.get("share", 0.0)))
     if "os_version" in words:
         version = Version(
-            at, words["os_version"], words.get("build", ""), words.get("supplemental_build", ""), words.get("extra", "")
-        )
+            at, words["os_version"], words.get("build", ""), words.get("supplemental_build", ""),
+            words.get("extra", ""), words.get("since", at),
+        )  # fmt: skip
         changes["version"] = max(facts.version, version)
     if "deferrals" in words:
         changes["deferrals"] = max(facts.deferrals, Deferrals(at, *words["deferrals"]))

@@ -253,6 +253,7 @@ class Worker:
                 continue
             target = self._plans.target(tx, journey)
             after = facts.offered.get(target.product_key, facts.doubt.at) if facts.may_have_installed else 0
+            after = after and max(after, facts.version.since)  # another OS began with an empty list
             gone = "items" in words and target.gone_from(listed, scanned_at=facts.scanned_at, after=after)
             if gone or (version is not None and target.reached_by(version)):
                 found.append(number)

@@ -152,17 +152,17 @@ def explained(url: URL) -> Iterator[None]:
     """Turn what the database says into a StoreError with a remedy. The URL is shown without its password."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, *_postgres_errors()) as error:
+    except _errors() as error:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         text = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
         where = file_of(url) or url.render_as_string(hide_password=True)
         raise StoreError(f"The store {where} failed: {text}.", remedy=_remedy(cause, text)) from error
 
 
-def _postgres_errors() -> tuple[type[Exception], ...]:
-    """What the driver raises; nothing while it is not in use, for it need not be installed."""
-    driver = sys.modules.get("psycopg")
-    return (driver.Error,) if driver else ()
+def _errors() -> tuple[type[Exception], ...]:
+    """What a store may raise; PostgreSQL's driver need not be installed."""
+    postgres = sys.modules.get("psycopg")
+    return (SQLAlchemyError, sqlite3.Error, *((postgres.Error,) if postgres else ()))
 
 
 def _remedy(cause: BaseException, text: str) -> str:

@@ -149,7 +149,7 @@ class Ledger:
         with explained(self._url), self._waited():
             if self._kept is None:
                 self._kept = self._engine.connect()
-                self._kept.connection.driver_connection.execute(f"PRAGMA {WRITER_CACHE}")
+                Transaction(self._kept).driver_connection.execute(f"PRAGMA {WRITER_CACHE}")
             tx = Transaction(self._kept)
             tx.driver_connection.execute(begin)
             try:
