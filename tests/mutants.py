@@ -1,7 +1,8 @@
 """Mutation testing of `protocol/` and `rollout/`: small bugs at places chosen by a seed; do the tests notice each one?
 
 Run by `make mutants` with Cosmic Ray in a virtual environment of its own. A mutant has to fail a unit test of those
-parts, else a seed of the simulation. Survivors are printed as diffs, to be looked at. Annotations are left out.
+parts, else a seed of the simulation. Survivors are printed as diffs, to be looked at. Annotations and the decorators
+of classes are left out.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,9 +28,11 @@ from cosmic_ray.plugins import get_operator
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"  # tables that some tests compare with
-PARTS = ("protocol", "rollout")
+PARTS = ("protocol/*", "rollout/*")
 _COPIED = ("osupdate_kit", "tests", "data", "notebooks", "docs", "pyproject.toml")
 _SECONDS = 300
+_PYTEST = ("-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider")
+_TESTS = ("tests/protocol", "tests/rollout", "tests/fleet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +55,17 @@ class Mutant:
         return "\n".join(difflib.unified_diff(*lines, fromfile=str(self.path.relative_to(ROOT)), n=0, lineterm=""))
 
 
-def sample(count: int, seed: int) -> list[Mutant]:
+def sample(count: int, seed: int, modules: Sequence[str]) -> list[Mutant]:
     """So many places, each with one of the mutants that are possible there."""
     places: dict[tuple[Path, tuple[int, int], tuple[int, int]], list[Mutant]] = defaultdict(list)
-    for part in PARTS:
-        for path in sorted((ROOT / "osupdate_kit" / part).glob("*.py")):
-            apart = _annotations(path)
-            for item in _all_work_items([path], {}):
-                for one in item.mutations:
-                    start = tuple(one.start_pos)
-                    if not any(begins <= start < ends for begins, ends in apart):
-                        mutant = Mutant(path, one.operator_name, one.occurrence, start[0])
-                        places[path, start, tuple(one.end_pos)].append(mutant)
+    for path in sorted(path for name in modules for path in (ROOT / "osupdate_kit").glob(f"{name}.py")):
+        apart = _apart(path)
+        for item in _all_work_items([path], {}):
+            for one in item.mutations:
+                start = tuple(one.start_pos)
+                if not any(begins <= start < ends for begins, ends in apart):
+                    mutant = Mutant(path, one.operator_name, one.occurrence, start[0])
+                    places[path, start, tuple(one.end_pos)].append(mutant)
     luck, found = Random(seed), []
     keys = sorted(places)
     luck.shuffle(keys)
@@ -76,21 +79,21 @@ def sample(count: int, seed: int) -> list[Mutant]:
     return found
 
 
-def _annotations(path: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where types stand: changed ones are no bugs."""
-    found = []
+def _apart(path: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where types and the flags of dataclasses stand: changed ones are no bugs that anything could notice."""
+    found: list[ast.expr] = []
     for node in ast.walk(ast.parse(path.read_text())):
-        for name in ("annotation", "returns"):
-            if part := getattr(node, name, None):
-                found.append(((part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)))
-    return found
+        found += [part for name in ("annotation", "returns") if (part := getattr(node, name, None))]
+        if isinstance(node, ast.ClassDef):
+            found += node.decorator_list
+    return [((n.lineno, n.col_offset), (n.end_lineno or 0, n.end_col_offset or 0)) for n in found]
 
 
 class Bench:
     """Copies of the checkout, one for each thread, in which mutants are tried."""
 
-    def __init__(self, folder: Path, python: str, seeds: int) -> None:
-        self._folder, self._python, self._seeds = folder, python, seeds
+    def __init__(self, folder: Path, python: str, seeds: int, *, own: bool) -> None:
+        self._folder, self._python, self._seeds, self._own = folder, python, seeds, own
         self._mine = threading.local()
         self._lock = threading.Lock()
         self._copies = 0
@@ -112,7 +115,7 @@ class Bench:
 
     def untouched(self) -> str:
         """What the tests say of a copy without a bug; empty when they pass, as they must."""
-        words = [self._python, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *_TESTS]
+        words = [self._python, *_PYTEST, *_TESTS]
         copy = self._copy()
         environment = {**os.environ, "PYTHONPATH": str(copy)}
         done = subprocess.run(words, cwd=copy, env=environment, capture_output=True, text=True, check=False)
@@ -127,8 +130,10 @@ class Bench:
         try:
             own = f"tests/{mutant.path.parent.name}/test_{mutant.path.stem}.py"
             first = [own] if (copy / own).exists() else []
+            if self._own:
+                return "its own test" if first and not self._passes(copy, [*_PYTEST, *first]) else ""
             for words, name in (
-                (["-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *first, *_TESTS], "unit tests"),
+                ([*_PYTEST, *first, *_TESTS], "unit tests"),
                 (["-m", "tests.simulation", "--seeds", str(self._seeds), "--stop"], "simulation"),
             ):
                 if not self._passes(copy, words):
@@ -148,9 +153,6 @@ class Bench:
         return done.returncode == 0
 
 
-_TESTS = ("tests/protocol", "tests/rollout", "tests/fleet")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python tests/mutants.py", description=__doc__)
     parser.add_argument("--sample", type=int, default=200)
@@ -159,12 +161,14 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=60, help="of the simulation, for what unit tests did not notice")
     parser.add_argument("--python", default=str(ROOT / ".venv/bin/python"), help="which runs the tests")
     parser.add_argument("--least", type=float, default=0.9, help="share that has to be noticed")
+    parser.add_argument("--modules", nargs="*", default=PARTS, help="such as rollout/waves")
+    parser.add_argument("--own", action="store_true", help="only by the module's own test: quick, for who writes one")
     words = parser.parse_args()
-    mutants = sample(words.sample, words.seed)
+    mutants = sample(words.sample, words.seed, words.modules)
     counts: dict[str, int] = defaultdict(int)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(words.jobs) as pool:
-        bench = Bench(Path(folder), words.python, words.seeds)
-        if words_of_it := bench.untouched():
+        bench = Bench(Path(folder), words.python, words.seeds, own=words.own)
+        if not words.own and (words_of_it := bench.untouched()):
             print(f"The tests fail without any bug:\n{words_of_it}")
             return 2
         for mutant, name in zip(mutants, pool.map(bench.killed_by, mutants), strict=True):
