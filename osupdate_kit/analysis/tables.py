@@ -250,7 +250,7 @@ _ALL = (
         watermark="id",
         columns=(
             _number("id", "order of recording"),
-            _text("kind", "halted, gate_waits, armed_after_window, webhook_silent, …"),
+            _text("kind", "halted, approval_waits, gate_waits, armed_after_window, webhook_silent, …"),
             _text("subject", "the rollout, server or report that it is about"),
             _text("text", "what was said"),
             _time("at", "since when it is so"),

@@ -30,7 +30,7 @@ SINCE = "24h"
 KINDS = ("failed", "expired", "silent", "stalled", "unknown", "armed")
 _OVER = (RolloutStatus.CANCELLED, RolloutStatus.ENDED)
 _NOWHERE = "site unknown"
-_NEEDS_TOO = (AlertKind.HALTED, AlertKind.GATE, AlertKind.ARMED)  # alerts that stand among the needs as well
+_NEEDS_TOO = (AlertKind.HALTED, AlertKind.APPROVAL, AlertKind.GATE, AlertKind.ARMED)  # alerts beside which a need stands
 
 _ARMED = Cause(
     "Armed, and not to be sent anything now",

@@ -17,6 +17,7 @@ from osupdate_kit.rollout.policy import DAY, HOUR, MINUTE
 
 class AlertKind(StrEnum):
     HALTED = "halted"
+    APPROVAL = "approval_waits"
     GATE = "gate_waits"
     ARMED = "armed_after_window"
     WEBHOOK = "webhook_silent"
@@ -61,6 +62,10 @@ FORGOTTEN = 7 * DAY  # what was over for so long before it could be told is not 
 
 _TITLES = {
     AlertKind.HALTED: ("Halted", "Look at what it names; then lift the halt, or cancel the rollout."),
+    AlertKind.APPROVAL: (
+        "A rollout waits for a second person",
+        "Somebody other than who asked looks at its plan, then: osupdate-kit rollout approve.",
+    ),
     AlertKind.GATE: ("A wave waits for a person", "Look at the waves before it; then open it."),
     AlertKind.ARMED: (
         "Devices may install outside their window",
@@ -99,6 +104,7 @@ class Wait(NamedTuple):
 class RolloutFigures:
     number: int
     name: str
+    unapproved: int = 0  # devices that wait for a second person's word
     halted: bool = False  # all of it
     stops: tuple[Stop, ...] = ()
     waits: tuple[Wait, ...] = ()
@@ -131,6 +137,9 @@ def _of_rollout(figures: RolloutFigures) -> Iterator[Alert]:
     if whole or figures.halted:
         why = f"by its figures: {clean(whole.words, 200)}" if whole else "by a person"
         yield Alert(AlertKind.HALTED, subject, f"{who}, is halted {why}.")
+    if figures.unapproved:
+        words = f"{who}, waits for a second person to approve of it. Devices that take it: {figures.unapproved:,}."
+        yield Alert(AlertKind.APPROVAL, subject, words)
     for stop in figures.stops:
         if stop.dimension and not (whole or figures.halted):
             part = f"{stop.dimension.replace('_', ' ')} {clean(stop.value) or 'unknown'}"

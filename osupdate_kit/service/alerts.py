@@ -100,9 +100,11 @@ class Alerter:
         armed = self._armed.get(stored.id, 0)
         if stored.status in _OVER:
             return RolloutFigures(number=stored.id, name=name, armed=armed)
+        asked = tx.approval(stored.id) if stored.waits else None
         return RolloutFigures(
             number=stored.id,
             name=name,
+            unapproved=asked.devices if asked else 0,
             halted=stored.status is RolloutStatus.HALTED,
             stops=tuple(Stop(halt.dimension, halt.value, halt.reason) for halt in tx.halts(stored.id)),
             waits=tuple(Wait(wave.name, wave.waits_for) for wave in tx.waves(stored.id) if not wave.opened_at),

@@ -151,8 +151,8 @@ class Ledger:
                 self._kept = self._engine.connect()
                 Transaction(self._kept).driver_connection.execute(f"PRAGMA {WRITER_CACHE}")
             tx = Transaction(self._kept)
-            tx.driver_connection.execute(begin)
             try:
+                tx.driver_connection.execute(begin)
                 yield tx
                 tx.driver_connection.commit()
             except BaseException:

@@ -25,6 +25,7 @@ from osupdate_kit.rollout.alerts import Alert, AlertKind, Said, Watch
 from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.gates import Progress, waits_for
 from osupdate_kit.rollout.journey import Armed, RolloutStatus
+from osupdate_kit.rollout.people import SecondPerson
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY, HOUR, MINUTE
 from osupdate_kit.rollout.targets import Target
@@ -295,6 +296,20 @@ def test_a_wave_that_only_a_person_opens_is_told_until_it_is_open(ledger: Ledger
         tx.save_wave(number, structs.replace(broad, opened_at=NOON + HOUR, waits_for=""))
     office.later(1)
     assert sink.titles[1:] == ["Over: A wave waits for a person"]
+
+
+def test_a_rollout_that_waits_for_a_second_person_is_told_until_it_is_approved(ledger: Ledger, sink: Sink) -> None:
+    number, office = rollout(ledger, count=3), Office.of(ledger, sink)
+    with ledger.write() as tx:
+        tx.set_second_person(SecondPerson(over=2))
+        asked = tx.ask_approval(number, 1, by="ada", at=NOON)
+    office.later(1)
+    assert sink.titles == ["A rollout waits for a second person"]
+    assert sink.heard[0]["message"].splitlines()[0].endswith("Devices that take it: 3.")
+    with ledger.write() as tx:
+        tx.approve(asked, by="grace", at=NOON + HOUR)
+    office.later(1)
+    assert sink.titles[1:] == ["Over: A rollout waits for a second person"]
 
 
 def test_devices_armed_after_their_window_are_counted_until_it_opens_again(ledger: Ledger, sink: Sink) -> None:
