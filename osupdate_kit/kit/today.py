@@ -30,7 +30,7 @@ SINCE = "24h"
 KINDS = ("failed", "expired", "silent", "stalled", "unknown", "armed")
 _OVER = (RolloutStatus.CANCELLED, RolloutStatus.ENDED)
 _NOWHERE = "site unknown"
-_NEEDS_TOO = (AlertKind.HALTED, AlertKind.APPROVAL, AlertKind.GATE, AlertKind.ARMED)  # alerts beside which a need stands
+_NEEDS_TOO = (AlertKind.HALTED, AlertKind.APPROVAL, AlertKind.GATE, AlertKind.ARMED)  # which needs name, too
 
 _ARMED = Cause(
     "Armed, and not to be sent anything now",
