@@ -1,7 +1,7 @@
 """Replies are read liberally: all that is readable is kept, all that breaks a rule is remarked, nothing crashes."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 from osupdate_kit.errors import ProtocolError
 from osupdate_kit.protocol.causes import CODES, STATUS_FAILURES, FailureClass
 from osupdate_kit.protocol.results import (
+    AvailableUpdate,
     CommandResult,
+    DeviceReport,
     ErrorItem,
     Failure,
+    SecurityReport,
+    UpdateProgress,
+    UpdateResult,
     classify,
     failure_of,
     read_result,
@@ -24,10 +29,11 @@ from osupdate_kit.protocol.terms import CommandStatus, InstallAction, Platform, 
 from osupdate_kit.protocol.versions import OSVersion
 
 MCMDM = "MCMDMErrorDomain"
+REPLY = {"Status": "Acknowledged", "UDID": "U", "CommandUUID": "C"}
 
 
 def reply(status: str = "Acknowledged", **fields: Any) -> CommandResult:
-    return read_result({"Status": status, "UDID": "U", "CommandUUID": "C"} | fields)
+    return read_result(REPLY | {"Status": status} | fields)
 
 
 def link(domain: str, code: Any, text: str = "?") -> dict[str, Any]:
@@ -92,13 +98,19 @@ def test_dates_are_utc_whatever_their_kind() -> None:
     assert rules_of(result) == ["S08"]
 
 
-def test_a_share_beyond_1_is_read_as_percent_or_not_at_all() -> None:
+@pytest.mark.parametrize(
+    ("told", "share"),
+    [
+        (0, 0.0), (0.25, 0.25), (1, 1.0), (1.5, 0.015), (50.0, 0.5), (100, 1.0), (100.5, None), (-0.5, None),
+        (1e9, None), (float("inf"), None), (float("nan"), None), ("half", None), (True, None),
+    ],
+)  # fmt: skip
+def test_a_share_beyond_1_is_read_as_percent_or_not_at_all(told: object, share: float | None) -> None:
     item = {"ProductKey": "K", "IsDownloaded": False, "Status": "Downloading"}
-    for told, share in ((0.25, 0.25), (50.0, 0.5), (-1.0, None), (1e9, None), (float("nan"), None), ("half", None)):
-        result = reply(OSUpdateStatus=[item | {"DownloadPercentComplete": told}])
-        assert result.update_status is not None
-        assert result.update_status[0].download_percent_complete == share
-        assert rules_of(result) == ([] if share == told else ["S07"])
+    result = reply(OSUpdateStatus=[item | {"DownloadPercentComplete": told}])
+    assert result.update_status is not None
+    assert result.update_status[0].download_percent_complete == share
+    assert rules_of(result) == ([] if share == told and told is not True else ["S07"])
 
 
 def test_the_device_tells_of_itself() -> None:
@@ -120,19 +132,229 @@ def test_the_device_tells_of_itself() -> None:
     assert rules_of(odd) == ["R13"]
 
 
+def test_every_key_of_a_device_stands_under_its_name() -> None:
+    texts = {
+        "UDID": "udid", "SerialNumber": "serial_number", "DeviceName": "device_name", "BuildVersion": "build_version",
+        "SupplementalBuildVersion": "supplemental_build_version",
+        "SupplementalOSVersionExtra": "supplemental_os_version_extra", "ProductName": "product_name", "Model": "model",
+        "ModelName": "model_name", "TimeZone": "time_zone", "SoftwareUpdateDeviceID": "software_update_device_id",
+    }  # fmt: skip
+    flags = {
+        "IsSupervised": "is_supervised", "IsAppleSilicon": "is_apple_silicon", "IsMultiUser": "is_multi_user",
+        "IsMDMLostModeEnabled": "is_mdm_lost_mode_enabled", "AwaitingConfiguration": "awaiting_configuration",
+    }  # fmt: skip
+    numbers = {"AvailableDeviceCapacity": 12.5, "BatteryLevel": 0}
+    empty: dict[str, Any] = {**dict.fromkeys(texts.values(), ""), **dict.fromkeys(flags.values())}
+    empty |= {"os_version": None, "available_device_capacity": None, "battery_level": None}
+    assert reply(QueryResponses={}).device == DeviceReport(**empty)
+    told: dict[str, Any] = {key: f"the {key}" for key in texts} | {"OSVersion": "18.7"} | numbers
+    full = empty | {name: f"the {key}" for key, name in texts.items()} | {"os_version": OSVersion.parse("18.7")}
+    full |= {"available_device_capacity": 12.5, "battery_level": 0.0}
+    assert reply(QueryResponses=told).device == DeviceReport(**full)
+    for key, name in flags.items():
+        assert reply(QueryResponses={key: True}).device == DeviceReport(**(empty | {name: True}))
+
+
 def test_the_bootstrap_token_is_told_by_security_info() -> None:
     told = {"BootstrapTokenAllowedForAuthentication": "allowed", "BootstrapTokenRequiredForSoftwareUpdate": True}
-    security = reply(SecurityInfo=told).security
-    assert security is not None
-    assert security.bootstrap_token_allowed_for_authentication == "allowed"
-    assert security.bootstrap_token_required_for_software_update is True
-    assert security.bootstrap_token_required_for_kernel_extension_approval is None
+    assert reply(SecurityInfo=told).security == SecurityReport(
+        bootstrap_token_allowed_for_authentication="allowed",
+        bootstrap_token_required_for_software_update=True,
+        bootstrap_token_required_for_kernel_extension_approval=None,
+    )
+    assert reply(SecurityInfo={"BootstrapTokenRequiredForKernelExtensionApproval": False}).security == SecurityReport(
+        bootstrap_token_allowed_for_authentication="",
+        bootstrap_token_required_for_software_update=None,
+        bootstrap_token_required_for_kernel_extension_approval=False,
+    )
+
+
+def test_every_key_of_a_listed_update_stands_under_its_name() -> None:
+    texts = {
+        "ProductKey": "product_key", "HumanReadableName": "human_readable_name", "ProductName": "product_name",
+        "HumanReadableNameLocale": "human_readable_name_locale", "Version": "version", "Build": "build",
+        "MetadataURL": "metadata_url", "SupplementalBuildVersion": "supplemental_build_version",
+        "SupplementalOSVersionExtra": "supplemental_os_version_extra",
+    }  # fmt: skip
+    flags = {
+        "IsCritical": "is_critical", "IsConfigDataUpdate": "is_config_data_update",
+        "IsFirmwareUpdate": "is_firmware_update", "IsMajorOSUpdate": "is_major_os_update",
+        "IsSecurityResponse": "is_security_response", "RestartRequired": "restart_required",
+        "AllowsInstallLater": "allows_install_later", "RequiresBootstrapToken": "requires_bootstrap_token",
+    }  # fmt: skip
+    told: dict[str, Any] = {key: f"the {key}" for key in texts} | {
+        "DownloadSize": 10, "InstallSize": 20, "AppIdentifiersToClose": ["a", "b"],
+        "DeferredUntil": datetime(2026, 1, 2),
+    }  # fmt: skip
+    listed: dict[str, Any] = dict.fromkeys(flags.values()) | {name: f"the {key}" for key, name in texts.items()}
+    listed |= {"download_bytes": 10, "install_bytes": 20, "app_identifiers_to_close": ("a", "b")}
+    listed |= {"deferred_until": datetime(2026, 1, 2, tzinfo=UTC)}
+    result = reply(AvailableOSUpdates=[told])
+    assert (result.available, result.remarks) == ((AvailableUpdate(**listed),), ())
+    for key, name in flags.items():
+        assert reply(AvailableOSUpdates=[told | {key: True}]).available == (AvailableUpdate(**(listed | {name: True})),)
+
+
+def test_of_an_old_and_a_new_name_the_new_one_counts() -> None:
+    both = {"IsConfigDataUpdate": False, "IsConfigurationDataUpdate": True}
+    available = reply(AvailableOSUpdates=[both]).available
+    assert available is not None
+    assert available[0].is_config_data_update is False
+
+
+def test_every_key_of_an_update_under_way_stands_under_its_name() -> None:
+    moment, noon = datetime(2026, 1, 2, 12, tzinfo=timezone(timedelta(hours=1))), datetime(2026, 1, 2, 11, tzinfo=UTC)
+    told = {
+        "ProductKey": "K", "IsDownloaded": True, "DownloadPercentComplete": 0.5, "Status": "Installing",
+        "MaxDeferrals": 5, "DeferralsRemaining": 3, "NextScheduledInstall": moment, "PastNotifications": [moment],
+    }  # fmt: skip
+    result = reply(OSUpdateStatus=[told])
+    assert result.update_status == (
+        UpdateProgress(
+            product_key="K", is_downloaded=True, download_percent_complete=0.5, status=UpdateStatus.INSTALLING,
+            max_deferrals=5, deferrals_remaining=3, next_scheduled_install=noon, past_notifications=(noon,),
+        ),
+    )  # fmt: skip
+    assert result.remarks == ()
+
+
+def test_what_an_update_under_way_does_not_tell_is_remarked_once_each() -> None:
+    result = reply(OSUpdateStatus=[{"PastNotifications": "never"}])
+    assert result.update_status == (
+        UpdateProgress(product_key="", is_downloaded=None, download_percent_complete=None, status=None),
+    )
+    assert result.remarks == (
+        "S07: IsDownloaded is missing", "S07: DownloadPercentComplete is missing",
+        "S08: PastNotifications is no array: 'never'", "S07: ProductKey is missing", "S07: Status is missing",
+    )  # fmt: skip
+
+
+def test_an_update_under_way_has_one_of_three_words() -> None:
+    item = {"ProductKey": "K", "IsDownloaded": True, "DownloadPercentComplete": 1.0}
+    for status in UpdateStatus:
+        result = reply(OSUpdateStatus=[item | {"Status": status.value}])
+        assert result.update_status is not None
+        known = status in (UpdateStatus.IDLE, UpdateStatus.DOWNLOADING, UpdateStatus.INSTALLING)
+        assert result.update_status[0].status == (status if known else None)
+        assert result.remarks == (() if known else (f"S07: Status '{status}' is not Apple's",))
+
+
+def test_what_is_listed_without_its_names_is_remarked() -> None:
+    assert reply(AvailableOSUpdates=[{}]).remarks == tuple(
+        f"S06: {key} is missing" for key in ("ProductKey", "HumanReadableName", "Version", "Build")
+    )
+    assert reply(UpdateResults=[{}]).remarks == tuple(
+        f"S03: {key} is missing" for key in ("InstallAction", "ProductKey", "Status")
+    )
+
+
+def test_a_link_of_a_chain_speaks_its_own_language_or_else_english() -> None:
+    english, own = {"USEnglishDescription": "No space"}, {"LocalizedDescription": "Kein Platz"}
+    chain = [link(MCMDM, 12054) | own | english, {"ErrorDomain": "D", "LocalizedDescription": ""} | english, {}]
+    result = reply("Error", ErrorChain=chain)
+    assert result.errors == (
+        ErrorItem(MCMDM, 12054, "Kein Platz"), ErrorItem("D", None, "No space"), ErrorItem("", None, ""),
+    )  # fmt: skip
+    inner = reply(UpdateResults=[update("Error", "InstallFailed", link("D", 5, "no"))])
+    assert inner.update_results == (
+        UpdateResult("K", InstallAction.ERROR, UpdateStatus.INSTALL_FAILED, (ErrorItem("D", 5, "no"),)),
+    )
+    assert (result.remarks, inner.remarks) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("key", "rule", "name"),
+    [
+        ("ErrorChain", "S05", "errors"),
+        ("UpdateResults", "S03", "update_results"),
+        ("AvailableOSUpdates", "S06", "available"),
+        ("OSUpdateStatus", "S07", "update_status"),
+    ],
+)
+def test_what_should_be_an_array_of_dictionaries_and_is_not_is_remarked(key: str, rule: str, name: str) -> None:
+    result = read_result(REPLY | {key: {"a": 1, "b": 2}})
+    assert getattr(result, name) == (() if name == "errors" else None)
+    assert result.remarks == (f"{rule}: {key} is no array: dict of 2",)
+    result = read_result(REPLY | {key: [[1, 2, 3]]})
+    assert (getattr(result, name), result.remarks) == ((), (f"{rule}: {key} holds no dictionary: list of 3",))
+
+
+@pytest.mark.parametrize(("key", "name"), [("QueryResponses", "device"), ("SecurityInfo", "security")])
+def test_what_should_be_a_dictionary_and_is_not_is_remarked(key: str, name: str) -> None:
+    result = read_result(REPLY | {key: [5]})
+    assert (getattr(result, name), result.remarks) == (None, (f"R17: {key} is no dictionary: list of 1",))
+
+
+def test_a_stranger_s_value_is_cut_for_people() -> None:
+    for value in ("x" * 81, b"x" * 81):
+        cut = repr(value[:80])
+        assert reply(SecurityInfo=value).remarks == (f"R17: SecurityInfo is no dictionary: {cut}",)
+        assert reply(ScanInitiated=value).remarks == (f"S09: ScanInitiated is no boolean: {cut}",)
+
+
+@pytest.mark.parametrize(
+    ("told", "read", "right"),
+    [
+        (True, True, True), (False, False, True), (1, True, True), (0.0, False, True), (2, None, False),
+        (-1, None, False), ("true", None, False), ([], None, False),
+    ],
+)  # fmt: skip
+def test_a_boolean_may_be_written_as_0_or_1(told: object, read: bool | None, right: bool) -> None:
+    result = reply(ScanInitiated=told)
+    assert result.scan_initiated is read
+    assert rules_of(result) == ([] if right else ["S09"])
+
+
+@pytest.mark.parametrize(
+    ("told", "read", "right"),
+    [
+        (12048, 12048, True), (12048.0, 12048, True), (-5, -5, True), (12048.5, None, False), ("12048", 12048, False),
+        ("9" * 19, 10**19 - 1, False), ("9" * 20, None, False), ("-1", None, False), ("²", None, False),
+        (True, None, False), (None, None, True),
+    ],
+)  # fmt: skip
+def test_an_integer_may_be_written_as_a_real_and_is_read_from_digits(told: object, read: object, right: bool) -> None:
+    result = reply("Error", ErrorChain=[{"ErrorCode": told}])
+    assert (result.errors[0].code, rules_of(result)) == (read, [] if right else ["S05"])
+
+
+def test_a_text_that_is_a_number_is_kept_as_its_digits() -> None:
+    for told, kept in ((5, "5"), (18.1, "18.1"), (True, ""), (b"x", ""), ([], "")):
+        result = reply(QueryResponses={"BuildVersion": told})
+        assert result.device is not None
+        assert (result.device.build_version, rules_of(result)) == (kept, ["R17"])
+
+
+def test_texts_of_an_array_are_kept_and_others_remarked() -> None:
+    item = {"ProductKey": "K", "HumanReadableName": "N", "Version": "1", "Build": "B"}
+    for told, kept, remark in (
+        (["a", 5, "b"], ("a", "b"), "S06: AppIdentifiersToClose holds something that is no string"),
+        ("a", (), "S06: AppIdentifiersToClose is no array: 'a'"),
+    ):
+        result = reply(AvailableOSUpdates=[item | {"AppIdentifiersToClose": told}])
+        assert result.available is not None
+        assert (result.available[0].app_identifiers_to_close, result.remarks) == (kept, (remark,))
+    later = reply(AvailableOSUpdates=[item | {"DeferredUntil": "soon"}])
+    assert later.remarks == ("S06: DeferredUntil is no date: 'soon'",)
 
 
 def test_an_enrollment_id_stands_in_for_the_udid() -> None:
     hidden = read_result({"Status": "Idle", "EnrollmentID": "E"})
     assert (hidden.udid, hidden.enrollment_id, hidden.remarks) == ("", "E", ())
     assert rules_of(read_result({"Status": "Idle"})) == ["S01"]
+    both = read_result({"Status": "Idle", "UDID": "U", "EnrollmentID": "E"})
+    assert (both.udid, both.enrollment_id, both.remarks) == ("U", "", ())
+    odd = read_result({"Status": "Idle", "UDID": 5, "EnrollmentID": "E"})
+    assert (odd.udid, odd.enrollment_id, odd.remarks) == ("5", "E", ("S01: UDID is no string: 5",))
+
+
+def test_all_replies_but_idle_name_their_command() -> None:
+    for status in CommandStatus:
+        named, nameless = reply(status.value), reply(status.value, CommandUUID="")
+        assert (named.command_uuid, nameless.command_uuid) == ("C", None)
+        idle = status is CommandStatus.IDLE
+        assert named.remarks == (("S01: Idle names a CommandUUID",) if idle else ())
+        assert nameless.remarks == (() if idle else ("S01: a report names no CommandUUID",))
 
 
 @pytest.mark.parametrize("word", [None, "", "Queued", "idle", 1, [], {}, True])
@@ -198,6 +420,11 @@ def test_the_link_that_names_a_cause_outranks_the_vague_one_around_it() -> None:
     chain = [link(MCMDM, 12062, "failed"), link("com.example", 1), link(MCMDM, 12060, "no space")]
     assert failure_of(reply("Error", ErrorChain=chain)) == Failure(FailureClass.SPACE, MCMDM, 12060, "no space")
     assert classify(()) is FailureClass.UNKNOWN
+    vague = [link("com.example", 1, "x"), link(MCMDM, 12057, "outer"), link(MCMDM, 12062, "inner")]
+    assert failure_of(reply("Error", ErrorChain=vague)) == Failure(FailureClass.RETRY, MCMDM, 12057, "outer")
+    unlisted = [link("com.example", 1, "outer"), link("com.example", 2, "inner")]
+    assert failure_of(reply("Error", ErrorChain=unlisted)) == Failure(FailureClass.UNKNOWN, "com.example", 1, "outer")
+    assert failure_of(reply("Error")) == Failure(FailureClass.UNKNOWN, "", None, "The device gave no reason.")
 
 
 def test_a_code_as_a_real_is_the_same_code() -> None:
@@ -207,6 +434,8 @@ def test_a_code_as_a_real_is_the_same_code() -> None:
 def test_a_malformed_command_is_our_bug_unless_the_device_does_not_know_it() -> None:
     assert reading(reply("CommandFormatError")) == "failed:bug"
     assert reading(reply("CommandFormatError", ErrorChain=[link(MCMDM, 12021)])) == "failed:unsupported"
+    listed = reply("CommandFormatError", ErrorChain=[link(MCMDM, 12048, "none")])
+    assert failure_of(listed) == Failure(FailureClass.BUG, MCMDM, 12048, "none")
 
 
 def test_an_acknowledged_reply_fails_only_when_nothing_in_it_goes_on() -> None:
@@ -224,6 +453,11 @@ def test_an_acknowledged_reply_fails_only_when_nothing_in_it_goes_on() -> None:
         (update("Error", "Idle"), FailureClass.UNKNOWN),
         (update("Error", "Preparing"), FailureClass.UNKNOWN),
         (update("Error", "Downloading"), FailureClass.PROGRESS),
+        (update("Error", "Installing"), FailureClass.PROGRESS),
+        (update("Error", "Downloading", link("com.example", 1)), FailureClass.UNKNOWN),
+        (update("Error", "Idle", link(MCMDM, 12057)), FailureClass.RETRY),
+        (update("InstallASAP", "InstallInsufficientSpace", link(MCMDM, 12062)), FailureClass.SPACE),
+        (update("InstallASAP", "InstallFailed", link(MCMDM, 12061)), FailureClass.POWER),
         (update("Error", "Idle", link(MCMDM, 12051)), FailureClass.PROGRESS),
         (update("Error", "Idle", link(MCMDM, 12048)), FailureClass.NO_UPDATE),
         (update("DownloadOnly", "DownloadFailed", link(MCMDM, 12056)), FailureClass.NETWORK),
@@ -236,6 +470,20 @@ def test_status_and_chain_of_an_item_make_one_cause(item: dict[str, Any], failur
     found = failure_of(reply(UpdateResults=[item]))
     assert found is not None
     assert found.failure_class is failure
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        (update("Error", "InstallFailed"), "InstallFailed"),
+        (update("Error", "InstallFailed", link("com.example", 1, "No.")), "No."),
+        (update("Error", "Preparing"), "The device gave no reason."),
+    ],
+)
+def test_the_words_of_a_failed_item_are_its_chain_s_or_else_its_status(item: dict[str, Any], text: str) -> None:
+    found = failure_of(reply(UpdateResults=[item, update("Error", "Idle")]))
+    assert found is not None
+    assert found.text == text
 
 
 def test_idle_and_not_now_are_no_failures() -> None:
@@ -251,3 +499,44 @@ def test_of_several_items_the_furthest_is_read() -> None:
     assert reading(reply(OSUpdateStatus=[used_up, item])) == "downloaded"
     assert reading(reply(OSUpdateStatus=[item | {"Status": "Idle"}])) == "verify"
     assert reading(reply(AvailableOSUpdates=[]), RequestType.AVAILABLE_OS_UPDATES) == "acknowledged"
+
+
+def test_an_installation_is_further_than_a_prompt_that_is_further_than_a_download() -> None:
+    item = {"ProductKey": "K", "DownloadPercentComplete": 1.0}
+    items = {
+        "verify": item | {"IsDownloaded": False, "Status": "Idle"},
+        "downloading": item | {"IsDownloaded": False, "Status": "Downloading"},
+        "downloaded": item | {"IsDownloaded": True, "Status": "Downloading"},
+        "deferred": item | {"IsDownloaded": True, "Status": "Idle", "DeferralsRemaining": 1},
+        "installing": item | {"IsDownloaded": True, "Status": "Installing", "DeferralsRemaining": 1},
+    }
+    words = list(items)
+    for first in words:
+        for second in words:
+            furthest = words[max(words.index(first), words.index(second))]
+            assert reading(reply(OSUpdateStatus=[items[first], items[second]])) == furthest
+
+
+def test_what_an_update_result_says_is_one_word() -> None:
+    for status, word in (("Idle", "verify"), ("Downloading", "downloading"), ("Installing", "installing")):
+        assert reading(reply(UpdateResults=[update(status=status)])) == word
+        assert reading(reply(UpdateResults=[update(status=status), update(status="Preparing")])) == word
+    assert reading(reply(UpdateResults=[])) == "verify"
+    assert reading(reply(UpdateResults=[update("Error", "Idle", link(MCMDM, 12048))])) == "no_update"
+
+
+def test_only_a_reported_version_is_done() -> None:
+    target = OSVersion.parse("26.1")
+    for told, word in (("26.1", "done"), ("26.1.0", "done"), ("26.10", "done"), ("26.0.9", "not_done")):
+        assert reading(reply(QueryResponses={"OSVersion": told}), target=target) == word
+    assert reading(reply(QueryResponses={"OSVersion": "26.1"})) == "acknowledged"
+    assert reading(reply(QueryResponses={}), target=target) == "acknowledged"
+
+
+def test_an_acknowledgement_without_more_is_to_be_verified_only_of_what_was_scheduled() -> None:
+    for kind in RequestType:
+        verify = kind is RequestType.SCHEDULE_OS_UPDATE
+        assert reading(reply(), kind) == ("verify" if verify else "acknowledged")
+    assert reading(reply()) == "acknowledged"
+    assert reading(read_result({"Status": "Idle", "UDID": "U"})) == "idle"
+    assert reading(reply("NotNow")) == "not_now"
