@@ -74,6 +74,7 @@ class Look(IntEnum):
 
 
 _CAN_INSTALL = frozenset(action.value for action in InstallAction if action.can_install)
+_PERHAPS_SENT = frozenset({Box.SENDING, Box.QUEUED})
 
 
 class Step(NamedTuple):
@@ -98,11 +99,11 @@ class Step(NamedTuple):
     @property
     def is_install(self) -> bool:
         """Is it the install step, or a first one that the device takes for it (a `Default` after the download)?"""
-        return self.installs and (self.role == INSTALL or InstallAction(self.returned or "Error").can_install)
+        return self.installs and (self.role == INSTALL or self.returned in _CAN_INSTALL)
 
     @property
     def perhaps_sent(self) -> bool:
-        return self.box in (Box.SENDING, Box.QUEUED)
+        return self.box in _PERHAPS_SENT
 
     @property
     def counts(self) -> bool:
@@ -283,7 +284,10 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):  # whose copies cost 
     @property
     def accepted(self) -> bool:
         """It has acknowledged an install: never asked again, until the target shows or a person decides."""
-        return any(s.answer == Answer.ACKNOWLEDGED and s.is_install and not self._over(s) for s in self.steps.values())
+        for step in self.steps.values():
+            if step.answer == Answer.ACKNOWLEDGED and step.is_install and not self._over(step):
+                return True
+        return False
 
     def _over(self, step: Step) -> bool:
         return step.dead or step.rollout in self.proven
@@ -299,17 +303,17 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):  # whose copies cost 
 
         Or declared, and neither taken back nor done.
         """
-        declared, rollout = assigned.armed(self.assignments, self.told)
-        if declared and rollout not in self.proven:
-            return declared
-        armed = [
-            step
-            for step in self.steps.values()
-            if step.installs and step.perhaps_sent and not self._over(step) and step.answer in _ARMED
-        ]
-        if not armed:
-            return Armed.NO
-        return Armed.ON_DEVICE if any(s.answer == Answer.ACKNOWLEDGED for s in armed) else Armed.ON_SERVER
+        if self.assignments:
+            declared, rollout = assigned.armed(self.assignments, self.told)
+            if declared and rollout not in self.proven:
+                return declared
+        found = Armed.NO
+        for step in self.steps.values():
+            if step.installs and step.answer in _ARMED and step.perhaps_sent and not self._over(step):
+                if step.answer == Answer.ACKNOWLEDGED:
+                    return Armed.ON_DEVICE
+                found = Armed.ON_SERVER
+        return found
 
     def of_rollout(self, rollout: int) -> Iterator[Step]:
         return (step for step in self.steps.values() if step.rollout == rollout)
