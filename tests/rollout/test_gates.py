@@ -200,7 +200,7 @@ ALL_ENDED = ": all have ended, a person may open it"
         (SHARE, Progress(10, 9, 9, NOW - 24 * HOUR), ""),
         (Opening(soak_hours=0.5), Progress(10, 0, 0, NOW - 30 * MINUTE), ""),
         (Opening(done_share=0.5, by_hand=True), Progress(10, 5, 5, NOW), "a person to open it"),
-        (Opening(done_share=1, by_hand=True), Progress(9), "0 of 9 are done in the wave before it (0%), 100% are asked for"),
+        (Opening(done_share=1), Progress(9), "0 of 9 are done in the wave before it (0%), 100% are asked for"),
         (Opening(at=NOW + 1, done_share=0.5), Progress(10, 4, 4, 0), "its time has not come"),
         (SHARE, None, ""),
     ],
