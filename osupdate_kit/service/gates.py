@@ -316,8 +316,9 @@ class Gatekeeper:
             standing.enter(replace(place, admitted_at=now), now)
 
     def _unseen(self, standing: Standing, wave: str, now: int) -> list[DeviceKey]:
-        """Devices that were given a place and have not shown themselves: others take it meanwhile."""
-        patience = {State.KNOCKING: int(self._cadences.place_hours * HOUR), State.HELD: IDLE_HOURS * HOUR}
+        """Devices that were given a place and have not shown themselves, or are gone: others take it meanwhile."""
+        idle = IDLE_HOURS * HOUR
+        patience = {State.KNOCKING: int(self._cadences.place_hours * HOUR), State.HELD: idle, State.UNKNOWN: idle}
         return [
             key
             for key, place in standing.under_way.items()

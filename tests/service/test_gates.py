@@ -115,6 +115,21 @@ def test_no_more_are_under_way_than_the_pace_which_doubles_while_all_is_well(tmp
     assert max(pace for _, pace in seen) >= 16
 
 
+def test_a_device_that_has_left_keeps_no_place_for_ever(tmp_path: Path) -> None:
+    rehearsal = site(tmp_path, devices=6)
+    rollout = start(rehearsal, waves=(Wave(pace=1),))
+    admitted: list[str] = []
+
+    def first() -> bool:
+        with rehearsal.kit.ledger.read() as tx:
+            admitted[:] = [place.key.enrollment_id for place in tx.under_way(rollout.id)]
+        return bool(admitted)
+
+    until(rehearsal, first)
+    rehearsal.world.check_out(admitted[0])
+    until(rehearsal, lambda: states(rollout) == {"done": 5, "unknown": 1})
+
+
 def test_a_model_that_fails_is_halted_alone_and_the_others_go_on(tmp_path: Path) -> None:
     rehearsal = site(tmp_path, bad=0.6)
     rollout = start(rehearsal, waves=(Wave(pace=12),), limits=Limits(failure_share=0.15))
