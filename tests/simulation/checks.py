@@ -51,6 +51,7 @@ class Checks:
         self._of = simulation
         self._specs = {spec.udid: spec for spec in simulation.story.specs}
         self.resurrected: set[str] = set()  # commands that a server's backup has brought back
+        self.belated: set[str] = set()  # commands that the server saw after the kit had given their call up
         self._own: set[str] = set()  # UUIDs of ours that were on the wire
         self._steps: dict[str, str] = {}  # those that can install, and how the truth log names them
         self._rows, self._value = simulation.store.rows, simulation.store.value
@@ -83,6 +84,11 @@ class Checks:
         if wakes:
             for udid in udids:
                 self._wakes(server, udid)
+
+    def came_late(self, call: Call) -> None:
+        """The server has seen a call that the kit had given up; what a person has declared dead may come so, too."""
+        if call.body:
+            self.belated.add(plistlib.loads(call.body)["CommandUUID"])
 
     def declared(self, server: str, call: Call) -> None:
         """The same of a call to the server of declarations beside it."""
@@ -379,7 +385,11 @@ class Checks:
         if not any(e.what is What.QUEUED and e.command_uuid in self._steps for e in new):
             return
         dead = self._abandoned()
-        found = [one for one in truth.second_installs(self._own) if one.open_uuid not in dead]
+        found = [
+            one
+            for one in truth.second_installs(self._own)
+            if one.open_uuid not in dead and not (one.command_uuid in dead and one.command_uuid in self.belated)
+        ]
         found += truth.second_installs(self._own - dead)
         for one in set(found) - self._judged:
             self._judged.add(one)

@@ -544,6 +544,7 @@ class Simulation:
         for call in sorted(call for call in underway if call.at <= at):
             self._pass(max(call.at, self.world_clock.now()))
             self._lines[call.server].underway.remove(call)
+            self.checks.came_late(call.call)
             self.say(f"    ⇒ {call.server} {call.call.path} {self.checks.named(call.call.body)} comes late")
             words = call.call
             self.servers[call.server].handle(words.method, words.path, words.query, words.headers, words.body)
