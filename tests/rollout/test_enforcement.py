@@ -184,6 +184,7 @@ def test_equal_assignments_are_one_set_and_others_are_others() -> None:
     ]
     assert len({set_name_of(one) for one in [text(), *others]}) == 8
     assert set_name_of(text()).startswith("osupdate-kit-r1-")
+    assert list(json.loads(text())) == sorted(json.loads(text()))  # canonical
     assert set_name_of(take_back_text(set_name_of(text()))) == set_name_of(text())
 
 
