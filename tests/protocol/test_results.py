@@ -63,6 +63,16 @@ def test_a_missing_key_is_not_an_empty_one() -> None:
     assert silent.remarks == empty.remarks == ()
 
 
+def test_what_a_device_said_cannot_be_changed_afterwards() -> None:
+    result = reply(AvailableOSUpdates=[{}], OSUpdateStatus=[{}], QueryResponses={}, SecurityInfo={})
+    assert result.available
+    assert result.update_status
+    for said in (result, result.available[0], result.update_status[0], result.device, result.security):
+        for name in type(said).__struct_fields__:  # type: ignore[union-attr]
+            with pytest.raises(AttributeError):
+                setattr(said, name, None)
+
+
 def test_what_is_broken_is_kept_as_far_as_readable_and_remarked() -> None:
     result = reply(UpdateResults=[update("Default", "Preparing"), 7, {"ProductKey": 5}])
     assert result.update_results is not None
