@@ -216,11 +216,10 @@ def test_unknown_access_rights_are_a_warning_where_rights_are_needed() -> None:
         ({"RequestType": "ScheduleOSUpdateScan", "Force": 1}, ["R17 Force is no boolean.", "R18 Force is no boolean."]),
         ({"RequestType": "ScheduleOSUpdateScan", "Queries": []},
          ["R16 ScheduleOSUpdateScan has no key 'Queries'.", "R18 ScheduleOSUpdateScan takes no 'Queries'."]),
+        ({"RequestType": "DeviceInformation"}, ["R17 Queries is no filled array of strings."]),
         *(
-            ({"RequestType": "DeviceInformation"} | queries, ["R17 Queries is no filled array of strings."])
-            for queries in (
-                {}, {"Queries": []}, {"Queries": "UDID"}, {"Queries": ["UDID", ""]}, {"Queries": ["UDID", 5]}
-            )
+            ({"RequestType": "DeviceInformation", "Queries": odd}, ["R17 Queries is no filled array of strings."])
+            for odd in ([], "UDID", ["UDID", ""], ["UDID", 5])
         ),
         ({"RequestType": "DeviceInformation", "Queries": ["UDID"]}, []),
         ({"RequestType": "ScheduleOSUpdate"}, ["R08 Updates is missing."]),
@@ -433,6 +432,8 @@ def result(status: str) -> dict[str, Any]:
           "S06 InstallSize from macOS 13.0.", "S06 AppIdentifiersToClose is missing"]),
         (LIST, reply(AvailableOSUpdates=[]), MACOS, "13.0", []),
         (LIST, reply(AvailableOSUpdates=["K"]), MACOS, "13.0", ["S06 AvailableOSUpdates holds no dictionary: 'K'"]),
+        (LIST, reply(AvailableOSUpdates=["K", MAC | {"ProductName": "macOS"}]), MACOS, "13.0",
+         ["S06 AvailableOSUpdates holds no dictionary: 'K'", "S06 ProductName from macOS 13.0."]),
         (LIST, reply(AvailableOSUpdates="K"), MACOS, "13.0", ["S06 AvailableOSUpdates is no array: 'K'"]),
         (LIST, reply(), MACOS, "13.0", ["S06 AvailableOSUpdates is missing"]),
         (LIST, reply("Error"), MACOS, "13.0", []),
