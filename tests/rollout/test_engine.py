@@ -1,6 +1,7 @@
 """The next step where the model does not look: timers, questions in pairs, scans and lists, declarations, causes."""
 
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -152,7 +153,7 @@ def opened(minute: float, until: float = 9_000) -> Gate:
 def turn(facts: Facts, minute: float, course: Course = s.TWO, gate: Gate | None = None) -> tuple[list[object], float]:
     """What is done then (of a question its type alone), and the minute of the next look."""
     decision = next_steps(facts, course, gate or Gate(), clock(minute), PATIENCE)
-    acts = [act.request_type if isinstance(act, Ask) else act for act in decision.acts]
+    acts: list[object] = [act.request_type if isinstance(act, Ask) else act for act in decision.acts]
     return acts, (decision.due_at - clock(0)) / MINUTE if decision.due_at is not None else -1
 
 
@@ -165,7 +166,7 @@ def asks_at(minute: int, facts: Facts, course: Course = s.TWO) -> list[object]:
     return acts
 
 
-def seen_at(minute: float, look: str = "nothing", **words: object) -> s.Events:
+def seen_at(minute: float, look: str = "nothing", **words: Any) -> s.Events:
     return s.look(server(minute), look, **words) + s.info(server(minute))
 
 
@@ -173,15 +174,15 @@ def asked_at(minute: float, request_type: RequestType, **words: int) -> s.Events
     return s.asked(request_type, server(minute), **words)
 
 
-def answered_at(minute: float, request_type: RequestType, rollout: int = 1, **words: object) -> s.Events:
+def answered_at(minute: float, request_type: RequestType, rollout: int = 1, **words: Any) -> s.Events:
     words = {"of": "query", "type": request_type, **words}
-    return s.news(EventKind.ANSWERED, server(minute), server(minute), rollout=rollout, **words)  # type: ignore[arg-type]
+    return s.news(EventKind.ANSWERED, server(minute), server(minute), rollout=rollout, **words)
 
 
 def knocked(minute: float, gate: Gate, *, seen: bool = False) -> s.Events:
-    words = {"of": "push", "gate": gate.open_since}
-    sent = s.news(EventKind.SENDING, server(minute), **words)  # type: ignore[arg-type]
-    pushed = s.news(EventKind.PUSHED, server(minute), **words)  # type: ignore[arg-type]
+    words: dict[str, Any] = {"of": "push", "gate": gate.open_since}
+    sent = s.news(EventKind.SENDING, server(minute), **words)
+    pushed = s.news(EventKind.PUSHED, server(minute), **words)
     return sent + pushed + (s.idle(server(minute) + 1) if seen else ())
 
 
@@ -551,9 +552,9 @@ def test_nothing_is_declared_while_a_command_may_install(happened: list[s.Events
     assert not may_send_assignment(giving, course, 5, Gate(0, 99))
 
 
-def assigning(kind: EventKind, number: int, role: int = GIVE, **words: object) -> s.Events:
+def assigning(kind: EventKind, number: int, role: int = GIVE, **words: Any) -> s.Events:
     words = {"of": "assignment", "role": role, "set": "s", "enforce_at": 0, **words}
-    return s.news(kind, number, number, **words)  # type: ignore[arg-type]
+    return s.news(kind, number, number, **words)
 
 
 def test_an_assignment_is_sent_once_and_only_the_newest() -> None:

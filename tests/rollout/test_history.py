@@ -172,7 +172,7 @@ def test_what_happened_before_the_start_counts_from_the_start() -> None:
 
 def test_a_device_that_nothing_has_happened_to_since_the_start_stays_as_it_began() -> None:
     early = [push(10)]
-    assert history(early, COURSE, Start(at=5_005, seq=10)) == []
+    assert history(early, COURSE, Start(at=5_005, seq=10)) == history(early, COURSE, Start(at=5_005, seq=900)) == []
     assert history(early, COURSE, Start(at=5_005, seq=9))
 
 

@@ -1,6 +1,7 @@
 """The lines that read a state off the facts, each with what comes before it; and what single facts are fed by."""
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ ACKNOWLEDGED = "acknowledged"
 Events = tuple[RolloutEvent, ...]
 
 
-def news(kind: EventKind, at: int = 0, outbox: int = 0, *, rollout: int = 1, late: int = 0, **words: object) -> Events:
+def news(kind: EventKind, at: int = 0, outbox: int = 0, *, rollout: int = 1, late: int = 0, **words: Any) -> Events:
     """at: by the server's clock. late: how long after it we knew."""
     event = RolloutEvent(
         key=KEY, kind=kind, at=at + AHEAD, recorded_at=at + AHEAD + late, digest="", server_at=at, rollout=rollout,
@@ -59,29 +60,29 @@ def news(kind: EventKind, at: int = 0, outbox: int = 0, *, rollout: int = 1, lat
     return (event,)
 
 
-def step(kind: EventKind, number: int, at: int = 0, *, action: str = "InstallASAP", **words: object) -> Events:
+def step(kind: EventKind, number: int, at: int = 0, *, action: str = "InstallASAP", **words: Any) -> Events:
     role = FIRST if action in ("DownloadOnly", "NotifyOnly") else INSTALL
-    return news(kind, at, number, **{"of": "step", "role": role, "action": action, **words})  # type: ignore[arg-type]
+    return news(kind, at, number, **{"of": "step", "role": role, "action": action, **words})
 
 
-def load(number: int, at: int, answer: str = "", **words: object) -> Events:
+def load(number: int, at: int, answer: str = "", **words: Any) -> Events:
     return enter(number, at, answer, **{"action": "DownloadOnly", **words})
 
 
-def enter(number: int, at: int, answer: str = "", **words: object) -> Events:
+def enter(number: int, at: int, answer: str = "", **words: Any) -> Events:
     """An install step that the server queued at `at`, and its answer if there is one, one later."""
     known = {name: words[name] for name in ("action", "role", "rollout") if name in words}
-    queued = step(EventKind.QUEUED, number, at, **known)  # type: ignore[arg-type]
-    return queued + (step(EventKind.ANSWERED, number, at + 1, answer=answer, **words) if answer else ())  # type: ignore[arg-type]
+    queued = step(EventKind.QUEUED, number, at, **known)
+    return queued + (step(EventKind.ANSWERED, number, at + 1, answer=answer, **words) if answer else ())
 
 
-def look(at: int, seen: str, **words: object) -> Events:
+def look(at: int, seen: str, **words: Any) -> Events:
     return news(EventKind.ANSWERED, at, at, of="query", type=RequestType.OS_UPDATE_STATUS, look=seen, **words)
 
 
-def info(at: int, os_version: str = "26.0", **words: object) -> Events:
+def info(at: int, os_version: str = "26.0", **words: Any) -> Events:
     words = {"os_version": os_version, **words}
-    return news(EventKind.ANSWERED, at, at, of="query", type=RequestType.DEVICE_INFORMATION, **words)  # type: ignore[arg-type]
+    return news(EventKind.ANSWERED, at, at, of="query", type=RequestType.DEVICE_INFORMATION, **words)
 
 
 def both(at: int, seen: str, os_version: str = "26.0") -> Events:
@@ -100,9 +101,9 @@ def idle(at: int) -> Events:
     return news(EventKind.IDLE, at)
 
 
-def given(number: int, *, rollout: int = 1, **words: object) -> Events:
+def given(number: int, *, rollout: int = 1, **words: Any) -> Events:
     words = {"of": "assignment", "role": GIVE, "set": "s", "enforce_at": 0, **words}
-    return news(EventKind.QUEUED, number, number, rollout=rollout, **words)  # type: ignore[arg-type]
+    return news(EventKind.QUEUED, number, number, rollout=rollout, **words)
 
 
 def taken(number: int) -> Events:
@@ -110,11 +111,11 @@ def taken(number: int) -> Events:
 
 
 def told(number: int, answer: str = ACKNOWLEDGED, at: int = 0) -> Events:
-    words = {"of": "query", "type": RequestType.DECLARATIVE_MANAGEMENT, "answer": answer}
-    return news(EventKind.ANSWERED, at or number, number, **words)  # type: ignore[arg-type]
+    words: dict[str, Any] = {"of": "query", "type": RequestType.DECLARATIVE_MANAGEMENT, "answer": answer}
+    return news(EventKind.ANSWERED, at or number, number, **words)
 
 
-def reports(at: int, state: str = "none", outbox: int = 5, **words: object) -> Events:
+def reports(at: int, state: str = "none", outbox: int = 5, **words: Any) -> Events:
     return news(EventKind.REPORTED, at, outbox, of="report", said=[["state", state]], **words)
 
 
@@ -123,8 +124,8 @@ def asked(request_type: RequestType, number: int, rollout: int = 1) -> Events:
 
 
 def listed(number: int, rollout: int = 1) -> Events:
-    words = {"of": "query", "type": RequestType.AVAILABLE_OS_UPDATES, "items": [["k", "26.1", "25B"]]}
-    return news(EventKind.ANSWERED, number, number, rollout=rollout, **words)  # type: ignore[arg-type]
+    words: dict[str, Any] = {"of": "query", "type": RequestType.AVAILABLE_OS_UPDATES, "items": [["k", "26.1", "25B"]]}
+    return news(EventKind.ANSWERED, number, number, rollout=rollout, **words)
 
 
 def after(*happened: Events) -> Facts:
@@ -144,8 +145,8 @@ AUTHENTICATED = news(EventKind.AUTHENTICATED, 50)
 FOREIGN = news(EventKind.FOREIGN, 50)
 
 
-def abandoned(number: int, **words: object) -> Events:
-    return step(EventKind.ABANDONED, number, **words)  # type: ignore[arg-type]
+def abandoned(number: int, **words: Any) -> Events:
+    return step(EventKind.ABANDONED, number, **words)
 
 
 # --- The lines, in their order ---
@@ -280,7 +281,7 @@ def test_a_mac_lists_before_its_first_step(happened: list[Events], is_now: State
     assert state(*happened, course=ONE) is State.HELD
 
 
-def failed(*numbers: int, **words: object) -> list[Events]:
+def failed(*numbers: int, **words: Any) -> list[Events]:
     return [load(number, 10, "failed", **words) for number in numbers]
 
 
@@ -429,7 +430,7 @@ def test_contact_is_what_the_device_says_and_nothing_that_we_do(kind: EventKind)
         EventKind.ANSWERED, EventKind.FOREIGN, EventKind.REPORTED, EventKind.IDLE, EventKind.AUTHENTICATED,
         EventKind.ENROLLED, EventKind.CHECKED_OUT,
     )  # fmt: skip
-    said = {"said": []} if kind is EventKind.REPORTED else {}
+    said: dict[str, Any] = {"said": []} if kind is EventKind.REPORTED else {}
     first, second = news(kind, 10, late=5, **said), news(kind, 9, **said)
     assert after(first, second).contact_at == (AHEAD + 15 if speaks else 0)
 
@@ -467,13 +468,13 @@ def test_a_push_is_remembered_by_our_clock_and_the_knock_by_the_servers() -> Non
 
 
 def test_of_two_answers_the_newer_by_the_servers_clock_counts_whichever_came_last() -> None:
-    words: dict[str, object] = {
+    words: dict[str, Any] = {
         "look": "loading", "share": 0.5, "os_version": "26.0", "build": "23A", "supplemental_build": "23Aa",
         "extra": "(a)", "deferrals": [5, 4, 60], "items": [["k", "26.1", "23B"]], "offered": ["k"], "scanned": True,
     }  # fmt: skip
     older = {**words, "look": "installing", "share": 0.9, "os_version": "27.0", "deferrals": [9, 9, 9], "items": []}
-    query = {"of": "query", "type": RequestType.OS_UPDATE_STATUS}
-    facts = after(news(EventKind.ANSWERED, 20, 2, **query, **words), news(EventKind.ANSWERED, 10, 1, **query, **older))  # type: ignore[arg-type]
+    query: dict[str, Any] = {"of": "query", "type": RequestType.OS_UPDATE_STATUS}
+    facts = after(news(EventKind.ANSWERED, 20, 2, **query, **words), news(EventKind.ANSWERED, 10, 1, **query, **older))
     assert facts.seen == Seen(20, Look.LOADING, 0.5)
     assert facts.version == Version(20, "26.0", "23A", "23Aa", "(a)", since=20)
     assert facts.deferrals == Deferrals(20, 5, 4, 60)
@@ -608,8 +609,8 @@ def test_a_declared_device_is_read_off_its_reports(happened: list[Events], is_no
 def test_a_declaration_that_the_server_refuses_is_tried_as_often_as_a_step(
     refused: tuple[int, ...], failed: bool
 ) -> None:
-    words = {"of": "assignment", "role": GIVE, "set": "s", "enforce_at": 0}
-    facts = after(*(news(EventKind.REFUSED, number, number, **words) for number in refused))  # type: ignore[arg-type]
+    words: dict[str, Any] = {"of": "assignment", "role": GIVE, "set": "s", "enforce_at": 0}
+    facts = after(*(news(EventKind.REFUSED, number, number, **words) for number in refused))
     assert declaration_failed(facts, DECLARED) is failed
     assert state_of(facts, DECLARED, GATE) is (State.FAILED if failed else State.HELD)
 
