@@ -15,7 +15,18 @@ from osupdate_kit.rollout.eligibility import WORDS, Barrier, Judge, Verdict
 from osupdate_kit.rollout.journey import Instrument
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import DAY
-from osupdate_kit.rollout.preflight import BLOCKING, FINDINGS, GB, STALE_DAYS, Finding, Kind
+from osupdate_kit.rollout.preflight import (
+    BLOCKING,
+    FINDINGS,
+    GB,
+    STALE_DAYS,
+    Count,
+    Finding,
+    Kind,
+    of_device,
+    of_release,
+    of_version,
+)
 from osupdate_kit.rollout.releases import Catalogue, Offer, Release
 from osupdate_kit.rollout.resolution import Unresolved
 from osupdate_kit.rollout.targets import Goal, Target, aim_of
@@ -259,3 +270,171 @@ def test_every_finding_has_a_remedy_and_every_blocking_one_a_barrier() -> None:
 def test_a_goal_needs_no_target() -> None:
     assert aim_of("latest-minor") == (Target(), Goal(latest="minor"))
     assert aim_of(by_major=["15=15.7.2"], floor="15.1") == aim_of("15=15.7.2 >=15.1")
+
+
+# --- each bound, from both sides ---
+
+TV = replace(IPAD, platform=Platform.TVOS, model="AppleTV14,1")
+IPHONE = replace(IPAD, platform=Platform.IOS)
+
+
+@pytest.mark.parametrize(
+    ("age", "stale"), [(0, False), (7 * DAY, False), (7 * DAY + 1, True), (400 * DAY, True), (-DAY, False)]
+)
+def test_what_was_told_grows_old_after_a_week(age: int, stale: bool) -> None:
+    assert of_device(WELL, NOW - age, Platform.IPADOS, Target(), NOW) == ([Finding.STALE] if stale else [])
+
+
+@pytest.mark.parametrize(("level", "low"), [(0.0, True), (0.199, True), (0.2, False), (1.0, False), (-1.0, True)])
+def test_a_battery_is_low_below_a_fifth(level: float, low: bool) -> None:
+    assert found(BatteryLevel=level) == ({Finding.LOW_BATTERY} if low else set())
+
+
+@pytest.mark.parametrize(
+    ("device", "free", "asked"),
+    [
+        (IPAD, 10.0, False),
+        (IPAD, 9.99, True),
+        (IPHONE, 9.99, True),
+        (MAC, 35.0, False),
+        (MAC, 34.99, True),
+        (TV, 0.0, False),  # an Apple TV does not tell
+        (TV, None, False),
+    ],
+)
+def test_with_so_much_free_sizes_do_not_matter(device: Device, free: float | None, asked: bool) -> None:
+    aim = "15.7.9" if device is MAC else "18.7.8"
+    told = {**WELL, "AvailableDeviceCapacity": free}
+    findings = judged(device, aim, told=told, catalogue=None).findings
+    assert findings == ((Finding.SPACE_UNKNOWN,) if asked else ())
+
+
+@pytest.mark.parametrize(
+    ("free", "download", "install", "expected"),
+    [
+        (3.0, 2, 1, set()),
+        (2.999, 2, 1, {Finding.NO_SPACE}),
+        (6.0, 2, 0, set()),  # three times the download, where no install size is named
+        (5.999, 2, 0, {Finding.SPACE_SHORT}),
+        (5.0, 0, 1, {Finding.SPACE_UNKNOWN}),
+        (5.0, 0, 0, {Finding.SPACE_UNKNOWN}),
+    ],
+)
+def test_download_and_install_must_fit_to_the_byte(
+    free: float, download: float, install: float, expected: set[str]
+) -> None:
+    assert found(AvailableDeviceCapacity=free, AvailableOSUpdates=listed("18.7.8", download, install)) == expected
+
+
+def test_space_that_is_counted_in_no_numbers_is_unknown() -> None:
+    rows = listed("18.7.8", 2, 1)
+    assert found(AvailableDeviceCapacity="4", AvailableOSUpdates=rows) == {Finding.SPACE_UNKNOWN}
+    assert found(AvailableDeviceCapacity=4.0, AvailableOSUpdates="none") == {Finding.SPACE_UNKNOWN}
+
+
+@pytest.mark.parametrize(("until", "delayed"), [(0, False), (NOW, False), (NOW + 1, True)])
+def test_a_release_is_delayed_until_its_moment(until: int, delayed: bool) -> None:
+    assert found(AvailableOSUpdates=listed("18.7.8", 2, 1, until)) == ({Finding.DELAYED} if delayed else set())
+    assert found(AvailableOSUpdates=listed("18.7.9", 2, 1, until)) == set()  # that is another release
+    assert found(AvailableOSUpdates=listed("18.7.9", 1, 1) + listed("18.7.8", 1, 1, until)) == (
+        {Finding.DELAYED} if delayed else set()
+    )
+
+
+@pytest.mark.parametrize("word", ["IsMDMLostModeEnabled", "IsMultiUser", "IsAppleSilicon"])
+@pytest.mark.parametrize("value", [False, None, 1, "true"])
+def test_only_a_plain_yes_is_a_yes(word: str, value: object) -> None:
+    assert found(MAC, "15.7.9", **{word: value}) == set()
+
+
+def test_only_macs_are_asked_for_a_bootstrap_token() -> None:
+    assert found(IsAppleSilicon=True) == set()
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"required": True}, {Finding.BOOTSTRAP_MISSING}),
+        ({"allowed": "disallowed"}, set()),  # it does not say that it needs one
+        ({"allowed": "allowed"}, set()),
+        ({"required": None, "allowed": ""}, {Finding.BOOTSTRAP_UNKNOWN}),
+        ({"required": False}, set()),
+    ],
+)
+def test_half_an_answer_about_the_bootstrap_token(told: dict[str, object], expected: set[str]) -> None:
+    names = {
+        "required": "BootstrapTokenRequiredForSoftwareUpdate",
+        "allowed": "BootstrapTokenAllowedForAuthentication",
+    }
+    assert found(MAC, "15.7.9", IsAppleSilicon=True, **{names[key]: value for key, value in told.items()}) == expected
+
+
+def test_all_that_is_found_is_told_and_an_old_report_first() -> None:
+    told = {"IsMDMLostModeEnabled": True, "IsMultiUser": True, "BatteryLevel": 0.1}
+    assert of_device(told, NOW - 8 * DAY, Platform.IPADOS, Target(), NOW) == [
+        Finding.STALE,
+        Finding.LOST_MODE,
+        Finding.SHARED_IPAD,
+        Finding.LOW_BATTERY,
+        Finding.SPACE_UNKNOWN,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("platform", "version", "deprecated"),
+    [
+        (Platform.IPADOS, "26.0", True),
+        (Platform.IPADOS, "18.7.8", False),
+        (Platform.MACOS, "26.0", True),
+        (Platform.MACOS, "15.7.9", False),
+        (Platform.WATCHOS, "26.0", False),
+    ],
+)
+def test_the_commands_are_deprecated_from_26_on(platform: Platform, version: str, deprecated: bool) -> None:
+    assert of_version(platform, v(version)) == ((Finding.DEPRECATED,) if deprecated else ())
+
+
+def test_an_item_is_no_release() -> None:
+    assert of_release(CATALOGUE, Target(product_key="052-1"), Platform.MACOS, ("Mac14,2",), NOW) == ()
+
+
+@pytest.mark.parametrize(
+    ("ends", "as_of", "expected"),
+    [
+        (NOW + 1, NOW, ()),
+        (NOW, NOW, (Finding.RELEASE_ENDED,)),
+        (NOW, NOW + DAY, (Finding.RELEASE_ENDED,)),
+        (NOW, NOW - 1, (Finding.RELEASE_MAY_HAVE_ENDED,)),
+        (NOW + 1, NOW + DAY, ()),  # the clock decides: it has not ended yet
+        (0, NOW, ()),
+    ],
+)
+def test_a_release_has_ended_by_clock_and_feed_together(ends: int, as_of: int, expected: tuple[Finding, ...]) -> None:
+    offers = (Offer(frozenset({"iPad13,18"}), ("22H1",), ends),)
+    catalogue = Catalogue(as_of=as_of, sha256="ab", source="test", releases=(release("18.7.8", offers=offers),))
+    target = Target(version=v("18.7.8"))
+    assert of_release(catalogue, target, Platform.IPADOS, ("iPad13,18",), NOW) == expected
+    if expected != (Finding.RELEASE_ENDED,):
+        forked = Target(version=v("18.7.8"), build="22H9")
+        both = (*expected, Finding.RELEASE_UNLISTED)
+        assert of_release(catalogue, forked, Platform.IPADOS, ("iPad13,18",), NOW) == both
+
+
+def test_a_release_of_which_no_builds_are_known_may_have_any() -> None:
+    offers = (Offer(frozenset({"iPad13,18"})),)
+    catalogue = Catalogue(as_of=NOW, sha256="ab", source="test", releases=(release("18.7.8", offers=offers),))
+    target = Target(version=v("18.7.8"), build="22H9")
+    assert of_release(catalogue, target, Platform.IPADOS, ("iPad13,18",), NOW) == ()
+
+
+def test_a_count_of_a_finding_tells_its_kind_words_and_remedy() -> None:
+    low = Count(Finding.LOW_BATTERY, 3)
+    assert (low.kind, low.devices) == (Kind.WARNING, 3)
+    assert low.words == "its battery stood below 20% when it last told"
+    assert low.remedy == "See that it is on power in its window."
+    assert "older than 7 days" in Count(Finding.STALE, 1).words
+    assert "3 times the download" in Count(Finding.SPACE_SHORT, 1).words
+
+
+def test_only_lost_mode_and_too_little_space_bar_a_device() -> None:
+    assert {Finding.LOST_MODE, Finding.NO_SPACE} == BLOCKING
