@@ -1,5 +1,6 @@
 """Which alerts stand for given figures, what they say, and when each is told."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,6 +97,83 @@ def test_a_certificate_is_told_before_it_expires_and_after() -> None:
     assert standing((), (), WATCH, NOW + 21 * DAY)[0].text.endswith("it has expired.")
 
 
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (30 * DAY + 1, None),
+        (30 * DAY, "2026-12-18, in 30 days."),
+        (3 * DAY, "2026-11-21, in 3 days."),
+        (36 * HOUR, "in 2 days."),
+        (36 * HOUR - 1, "within two days."),
+        (1, "2026-11-18, within two days."),
+        (0, "2026-11-18, it has expired."),
+        (-DAY, "2026-11-17, it has expired."),
+    ],
+)
+def test_a_certificate_is_told_from_the_days_on_that_the_watch_names(left: int, words: str | None) -> None:
+    found = stand(watch=Watch(certificates={"school": NOW + left}))
+    assert [one.text.startswith("The push certificate of server school: ") for one in found] == [True] * bool(words)
+    assert all(one.text.endswith(str(words)) for one in found)
+    assert not stand(watch=Watch(certificates={"school": NOW + 2 * DAY}, certificate_days=1))
+
+
+def test_a_watch_is_as_patient_as_the_settings_say() -> None:
+    watch = Watch()
+    assert (watch.repeat_hours, watch.webhook_silent_hours, watch.certificate_days) == (24, 12, 30)
+    assert (watch.certificates, watch.told) == ({}, False)
+    assert GRACE == 30 * MINUTE  # half an hour after the window
+
+
+def test_a_server_that_nobody_pushed_for_is_not_silent() -> None:
+    assert stand(servers=(ServerFigures(name="school", pushes=0, pushed_at=0),)) == []
+    silent = ServerFigures(name="school", pushes=1_200, pushed_at=NOW - 1_500 * HOUR - 59 * MINUTE)
+    (alert,) = stand(servers=(silent,))
+    assert (alert.kind, alert.subject) == (AlertKind.WEBHOOK, "school")
+    assert alert.text.startswith("1,200 pushes ")
+    assert alert.text.endswith("for 1,500 hours.")
+
+
+def test_a_rollout_that_waits_for_a_second_person_is_told_with_what_would_follow() -> None:
+    (alert,) = stand(RolloutFigures(number=2, name="Macs", unapproved=1_234))
+    assert (alert.kind, alert.subject) == (AlertKind.APPROVAL, "rollout 2")
+    assert alert.text.startswith("Rollout 2, Macs, waits for a second person")
+    assert "1,234" in alert.text
+    assert "rollout approve" in notice(said(AlertKind.APPROVAL), Telling.NEW).body
+
+
+def test_each_slice_that_stands_is_told_unless_all_of_it_does() -> None:
+    stops = (STOPPED, Stop("os_version_start", "", "5 of 6 failed"))
+    two = stand(RolloutFigures(number=3, name="iPads", stops=stops))
+    assert [one.subject for one in two] == ["rollout 3 model iPad13,18", "rollout 3 os_version_start "]
+    assert "stands still for os version start unknown: 5 of 6 failed." in two[1].text
+    (one,) = stand(RolloutFigures(number=3, name="iPads", halted=True, stops=stops))
+    assert one.text.endswith("halted by a person.")
+    (one,) = stand(RolloutFigures(number=3, name="iPads", stops=(*stops, Stop("", "", "all of them"))))
+    assert one.text.endswith("halted by its figures: all of them.")
+
+
+def test_names_are_short_and_figures_may_be_longer() -> None:
+    long = Stop("", "", "y" * 201)
+    (alert,) = stand(RolloutFigures(number=3, name="x" * 61, stops=(long,)))
+    assert alert.text == f"Rollout 3, {'x' * 59}…, is halted by its figures: {'y' * 199}…."
+    assert clean("x" * 60) == "x" * 60
+    assert clean("y" * 200, 200) == "y" * 200
+    assert clean("aaaa bbbb", 6) == "aaaa…"
+    wait = Wait("w", "z" * 200 + " a person to open it")
+    (alert,) = stand(RolloutFigures(number=3, name="iPads", waits=(wait,)))
+    assert alert.text == f"Rollout 3, iPads: wave w waits for {'z' * 199}…."
+
+
+def test_everything_that_stands_is_told_at_once() -> None:
+    figures = RolloutFigures(
+        number=1, name="a", halted=True, unapproved=2, armed=3, waits=(Wait("w", "a person to open it"),)
+    )
+    servers = (ServerFigures(name="school", pushes=1, pushed_at=NOW - DAY),)
+    kinds = [one.kind for one in stand(figures, servers=servers, watch=WATCH)]
+    assert set(kinds) == set(AlertKind) - {AlertKind.REPORT}
+    assert len(kinds) == len(set(kinds))
+
+
 def test_what_stands_already_is_not_new_and_what_does_not_any_more_is_over() -> None:
     halted, gate = Alert(AlertKind.HALTED, "rollout 1", "7 failed"), Alert(AlertKind.GATE, "rollout 1 wave b", "waits")
     first = change([], [halted, gate], NOW)
@@ -104,6 +182,29 @@ def test_what_stands_already_is_not_new_and_what_does_not_any_more_is_over() -> 
     assert not change(kept, [halted, gate], NOW)
     after = change(kept, [halted._replace(text="9 failed")], NOW)
     assert (after.new, after.reworded, after.over) == ([], {1: "9 failed"}, [kept[1]])
+
+
+def test_a_change_is_whatever_is_new_reworded_or_over() -> None:
+    assert not change([], [], NOW)
+    kept, alert = said(), Alert(AlertKind.HALTED, "rollout 1", "It stands.")
+    assert change([], [alert], NOW)
+    assert change([kept], [alert._replace(text="It stands still.")], NOW)
+    assert change([kept], [], NOW)
+    assert not change([kept], [alert], NOW)
+
+
+def test_what_is_over_is_told_within_a_week_and_what_lasts_again_to_the_minute() -> None:
+    over = said(over_at=NOW + HOUR)
+    assert telling(over, NOW + HOUR + 7 * DAY - 1, 24) is Telling.OVER
+    assert telling(over, NOW + HOUR + 7 * DAY, 24) is None
+    assert telling(said(sent_at=NOW), NOW + 2 * HOUR - 1, 2) is None
+    assert telling(said(sent_at=NOW), NOW + 2 * HOUR, 2) is Telling.AGAIN
+
+
+def test_a_report_is_told_to_have_failed_at_a_minute_that_people_can_read() -> None:
+    alert = report_failed(4, "Macs", NOW)
+    assert (alert.kind, alert.subject) == (AlertKind.REPORT, "rollout 4")
+    assert alert.text == "The report of rollout 4, Macs, could not be written at 2026-11-18 11:06 UTC."
 
 
 def test_a_failed_report_stands_for_a_day_by_itself() -> None:

@@ -49,6 +49,26 @@ def test_every_declared_device_that_goes_on_is_due_at_one_time_and_no_other_is(
         assert bool(left_words(NOW + left, NOW).endswith("late")) == (left <= 0)
 
 
+@pytest.mark.parametrize(
+    ("left", "when"),
+    [
+        (24 * HOUR, Due.DAY), (24 * HOUR + 1, Due.THREE_DAYS), (72 * HOUR, Due.THREE_DAYS), (72 * HOUR + 1, Due.WEEK),
+        (7 * DAY, Due.WEEK), (7 * DAY + 1, Due.LATER), (1, Due.DAY), (0, Due.OVERDUE), (-1, Due.OVERDUE),
+    ],
+)  # fmt: skip
+def test_a_deadline_is_counted_by_its_name(left: int, when: Due) -> None:
+    for where in (Standing.ON_SERVER, Standing.ON_DEVICE, Standing.LATE, Standing.LEAVING):
+        assert due(where, NOW + left, NOW) is when
+    assert due(Standing.NOT_YET, NOW + left, NOW) is Due.NOT_YET
+    assert due(Standing.TAKEN_BACK, NOW + left, NOW) is Due.TAKEN_BACK
+    assert due(Standing.NO, NOW + left, NOW) is None
+
+
+def test_what_may_still_make_a_device_install_is_in_force() -> None:
+    in_force = {Standing.ON_SERVER, Standing.ON_DEVICE, Standing.LATE, Standing.LEAVING}
+    assert {where for where in Standing if where.in_force} == in_force
+
+
 def test_the_bounds_rise_and_meet() -> None:
     bounds = [bound for _, bound in BOUNDS]
     assert bounds == sorted(bounds)
@@ -66,7 +86,9 @@ def test_the_bounds_rise_and_meet() -> None:
 @pytest.mark.parametrize(
     ("left", "words"),
     [(3 * DAY + HOUR, "3 d left"), (47 * HOUR, "47 h left"), (59 * MINUTE, "59 min left"), (-2 * HOUR, "2 h late"),
-     (0, "0 min late"), (-50 * HOUR, "2 d late")],
+     (0, "0 min late"), (-50 * HOUR, "2 d late"),
+     (48 * HOUR, "2 d left"), (48 * HOUR - 1, "47 h left"), (HOUR, "1 h left"), (HOUR - 1, "59 min left"),
+     (MINUTE - 1, "0 min left"), (-HOUR, "1 h late"), (1, "0 min left"), (72 * HOUR - 1, "2 d left")],
 )  # fmt: skip
 def test_time_left_is_told_in_one_unit(left: int, words: str) -> None:
     assert left_words(NOW + left, NOW) == words
