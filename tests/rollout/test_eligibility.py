@@ -296,7 +296,7 @@ def test_what_a_barred_device_told_is_not_looked_at() -> None:
 
 def test_who_has_told_nothing_is_sent_the_update_with_a_remark() -> None:
     judge = Judge(plan(), now=NOW)
-    assert judge.verdict(IPAD, {}, 0) == Verdict(Instrument.COMMAND, (), "", (Finding.NEVER_TOLD,))
+    assert judge.verdict(IPAD, {}) == Verdict(Instrument.COMMAND, (), "", (Finding.NEVER_TOLD,))
     assert judge.verdict(IPAD, None, 0) == Verdict(Instrument.COMMAND, (), "", ())  # that is not looked at
 
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, time
+from typing import Any
 
 import pytest
 import yaml
@@ -9,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osupdate_kit.errors import PlanError
-from osupdate_kit.protocol.terms import InstallAction, Platform
+from osupdate_kit.protocol.commands import UpdateRequest
+from osupdate_kit.protocol.terms import InstallAction, Platform, Priority
 from osupdate_kit.protocol.versions import OSVersion
-from osupdate_kit.rollout.plan import TIMING, RolloutPlan, timing_of
-from osupdate_kit.rollout.targets import Target
+from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, TIMING, RolloutPlan, parse_actions, timing_of
+from osupdate_kit.rollout.policy import DAY, FIRST, HOUR, INSTALL, MINUTE, Cadences, Steps
+from osupdate_kit.rollout.releases import CatalogueRef
+from osupdate_kit.rollout.targets import Goal, Target
 from osupdate_kit.rollout.waves import Limits, Opening, Wave, Who, check_waves
-from osupdate_kit.rollout.windows import Blackout, Window
+from osupdate_kit.rollout.windows import Blackout, Kin, Window
 from tests.paths import ROOT
 from tests.rollout.plans import PLANS
 
@@ -181,3 +185,300 @@ def test_numbers_just_beyond_their_bounds_are_refused(name: str) -> None:
     assert getattr(made(least), name) == least
     with pytest.raises(PlanError):
         made(least - 1)
+
+
+# --- steps ---
+
+DOWNLOAD, ASAP, DEFAULT, NOTIFY, LATER, RESTART = (
+    InstallAction.DOWNLOAD_ONLY,
+    InstallAction.INSTALL_ASAP,
+    InstallAction.DEFAULT,
+    InstallAction.NOTIFY_ONLY,
+    InstallAction.INSTALL_LATER,
+    InstallAction.INSTALL_FORCE_RESTART,
+)
+V = Target(version=OSVersion.parse("18.7"))
+
+
+def plan(**policy: Any) -> RolloutPlan:
+    return RolloutPlan(**{"name": "p", "author": "ada", "created_at": 1, "deadline_at": 2, "target": V} | policy)
+
+
+@pytest.mark.parametrize(
+    ("actions", "first", "install", "apart"),
+    [
+        ((DOWNLOAD, ASAP), DOWNLOAD, ASAP, True),
+        ((DEFAULT, DEFAULT), DEFAULT, DEFAULT, False),  # handed out again, the first one installs
+        ((DOWNLOAD, DEFAULT), DOWNLOAD, DEFAULT, True),
+        ((ASAP,), None, ASAP, False),
+        ((LATER,), None, LATER, False),
+        ((RESTART,), None, RESTART, False),
+        ((DOWNLOAD,), DOWNLOAD, None, True),
+        ((NOTIFY,), NOTIFY, None, True),
+    ],
+)
+def test_a_step_brings_the_download_or_installs_or_is_an_end_of_its_own(
+    actions: tuple[InstallAction, ...], first: InstallAction | None, install: InstallAction | None, apart: bool
+) -> None:
+    steps = Steps(actions=actions)
+    assert (steps.first, steps.install, steps.downloads_apart) == (first, install, apart)
+    assert (steps.action(FIRST), steps.action(INSTALL)) == (first, install)
+    assert steps.tries == 3
+
+
+def test_by_default_phones_pads_and_tvs_download_first_and_macs_install_at_once() -> None:
+    made = plan(tries=2)
+    two = Steps(actions=(DOWNLOAD, ASAP), tries=2)
+    assert [made.steps(p) for p in (Platform.IOS, Platform.IPADOS, Platform.TVOS)] == [two, two, two]
+    assert made.steps(Platform.MACOS) == Steps(actions=(ASAP,), tries=2)
+    only_macs = plan(actions={Platform.MACOS: (LATER,)})
+    assert only_macs.steps(Platform.MACOS).actions == (LATER,)
+    assert only_macs.steps(Platform.IPADOS).actions == (DOWNLOAD, ASAP)
+
+
+def asked(made: RolloutPlan, platform: Platform, role: int, **words: Any) -> UpdateRequest:
+    (request,) = made.step_command(platform, role, **words).updates
+    return request
+
+
+def test_a_step_names_its_action_and_the_targets_version() -> None:
+    assert asked(plan(), Platform.IPADOS, FIRST) == UpdateRequest(install_action=DOWNLOAD, product_version="18.7")
+    assert asked(plan(), Platform.IPADOS, INSTALL) == UpdateRequest(install_action=ASAP, product_version="18.7")
+    own = Target(version=OSVersion.parse("17.7.10"))
+    assert asked(plan(), Platform.TVOS, INSTALL, target=own).product_version == "17.7.10"
+
+
+def test_a_listed_key_is_named_only_when_asked_for_and_an_items_key_always() -> None:
+    by_version = asked(plan(), Platform.MACOS, INSTALL, product_key="052-1")
+    by_key = asked(plan(), Platform.MACOS, INSTALL, product_key="052-1", by_key=True)
+    item = asked(plan(target=Target(product_key="052-9")), Platform.MACOS, INSTALL, product_key="052-1", by_key=True)
+    found = [(one.product_key, one.product_version) for one in (by_version, by_key, item)]
+    assert found == [(None, "18.7"), ("052-1", None), ("052-9", None)]
+
+
+def test_deferrals_go_with_install_later_and_priority_with_macs_only() -> None:
+    made = plan(actions={Platform.MACOS: (LATER,)}, max_user_deferrals=0, priority=Priority.HIGH)
+    mac, pad = asked(made, Platform.MACOS, INSTALL), asked(made, Platform.IPADOS, INSTALL)
+    assert (mac.max_user_deferrals, mac.priority) == (0, Priority.HIGH)
+    assert (pad.max_user_deferrals, pad.priority) == (None, None)
+
+
+# --- actions as people write them ---
+
+
+@pytest.mark.parametrize(
+    ("text", "platform", "actions"),
+    [
+        ("iPadOS=DownloadOnly+InstallASAP", Platform.IPADOS, (DOWNLOAD, ASAP)),
+        ("iOS=Default+Default", Platform.IOS, (DEFAULT, DEFAULT)),
+        ("tvOS=DownloadOnly+Default", Platform.TVOS, (DOWNLOAD, DEFAULT)),
+        ("iPadOS=DownloadOnly", Platform.IPADOS, (DOWNLOAD,)),
+        ("macOS=DownloadOnly+InstallASAP", Platform.MACOS, (DOWNLOAD, ASAP)),
+        ("macOS=NotifyOnly", Platform.MACOS, (NOTIFY,)),
+        ("macOS=InstallLater", Platform.MACOS, (LATER,)),
+        ("macOS=InstallForceRestart", Platform.MACOS, (RESTART,)),
+        ("macOS=Default", Platform.MACOS, (DEFAULT,)),
+    ],
+)
+def test_actions_that_a_platform_takes_stand_on_top_of_the_defaults(
+    text: str, platform: Platform, actions: tuple[InstallAction, ...]
+) -> None:
+    found = parse_actions([text])
+    assert found == {**DEFAULT_ACTIONS, platform: actions}
+    assert plan(actions=found).steps(platform).actions == actions
+
+
+PAIRS = "Two steps: DownloadOnly+InstallASAP or Default+Default. One step: DownloadOnly, or any on macOS."
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "remedy"),
+    [
+        ("watchOS=InstallASAP", "watchOS takes no ScheduleOSUpdate.", "Leave the platform out."),
+        ("macOS=Error", "Error is no action to ask for.", "Choose another InstallAction."),
+        ("iPadOS=NotifyOnly", "NotifyOnly is not for iPadOS.",
+         "NotifyOnly, InstallLater and InstallForceRestart are for macOS only."),
+        ("tvOS=DownloadOnly+InstallLater", "DownloadOnly+InstallLater is not for tvOS.",
+         "NotifyOnly, InstallLater and InstallForceRestart are for macOS only."),
+        ("iPadOS=InstallASAP", "InstallASAP is no sequence of steps for iPadOS.", PAIRS),
+        ("iPadOS=Default", "Default is no sequence of steps for iPadOS.", PAIRS),
+        ("iOS=InstallASAP+DownloadOnly", "InstallASAP+DownloadOnly is no sequence of steps for iOS.", PAIRS),
+        ("macOS=DownloadOnly+InstallLater", "DownloadOnly+InstallLater is no sequence of steps for macOS.", PAIRS),
+        ("macOS=Default+Default+Default", "Default+Default+Default is no sequence of steps for macOS.", PAIRS),
+        ("iPadOS=Install", "'iPadOS=Install' is no action: 'Install' is not a valid InstallAction.",
+         "Write PLATFORM=ACTION or PLATFORM=FIRST+SECOND, such as iPadOS=DownloadOnly+InstallASAP."),
+        ("iPad=Default", "'iPad=Default' is no action: 'iPad' is not a valid Platform.",
+         "Write PLATFORM=ACTION or PLATFORM=FIRST+SECOND, such as iPadOS=DownloadOnly+InstallASAP."),
+    ],
+)  # fmt: skip
+def test_actions_that_make_no_rollout_are_refused_with_what_there_is(text: str, message: str, remedy: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        plan(actions=parse_actions([text]))
+    assert (caught.value.args[0], caught.value.remedy) == (message, remedy)
+
+
+def test_no_steps_at_all_are_no_sequence() -> None:
+    with pytest.raises(PlanError, match="nothing is no sequence of steps for macOS"):
+        plan(actions={Platform.MACOS: ()})
+
+
+@pytest.mark.parametrize(
+    ("policy", "message", "remedy"),
+    [
+        ({"max_user_deferrals": 0}, "max_user_deferrals is set, but no platform uses InstallLater.",
+         "Add --action macOS=InstallLater or drop --max-user-deferrals."),
+        ({"max_user_deferrals": -1, "actions": {Platform.MACOS: (LATER,)}}, "max_user_deferrals is negative.",
+         "Give 0 or more."),
+        ({"tries": 0}, "tries is 0.", "Give 1 or more."),
+        ({"slots_per_site": -1}, "slots_per_site is negative.", "Give 0 for no limit, or more."),
+        ({"time_zone": "Atlantis"}, "'Atlantis' is no time zone.",
+         "Use a name of the tz database, such as Europe/Berlin."),
+        ({"waves": ()}, "The plan has no wave.", "Leave `waves` out: then one wave takes all."),
+    ],
+)  # fmt: skip
+def test_a_policy_that_makes_no_sense_says_what_would(policy: dict[str, Any], message: str, remedy: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        plan(**policy)
+    assert (caught.value.args[0], caught.value.remedy) == (message, remedy)
+
+
+# --- what a plan asks of the service ---
+
+NIGHT = Window(opens=time(20), closes=time(5))
+ANY_HOUR = Window(opens=time(3), closes=time(3))
+EXAMS = Blackout(first=date(2026, 12, 7), last=date(2026, 12, 8))
+
+
+@pytest.mark.parametrize(
+    ("policy", "by_the_clock"),
+    [
+        ({}, False),
+        ({"window": ANY_HOUR, "download_window": Window()}, False),
+        ({"window": NIGHT}, True),
+        ({"window": NIGHT, "download_window": Window()}, True),
+        ({"download_window": NIGHT}, True),
+        ({"window": Window(days=(0,))}, True),
+        ({"blackouts": (EXAMS,)}, True),
+    ],
+)
+def test_a_plan_goes_by_the_clock_once_any_hour_is_shut(policy: dict[str, Any], by_the_clock: bool) -> None:
+    assert plan(**policy).by_the_clock is by_the_clock
+
+
+@pytest.mark.parametrize(
+    ("policy", "admits"),
+    [
+        ({}, False),
+        ({"waves": (Wave(name="one"),)}, False),
+        ({"waves": (Wave(pace=1),)}, True),
+        ({"slots_per_site": 1}, True),
+        ({"waves": (Wave(opens=Opening(at=1)),)}, True),
+        ({"waves": (Wave(opens=Opening(by_hand=True)),)}, True),
+        ({"waves": (Wave(name="a", who=Who(percent=5)), Wave(name="b"))}, True),
+        ({"limits": Limits(failures=1)}, False),
+    ],
+)
+def test_devices_are_let_in_one_after_the_other_by_waves_pace_slots_or_an_opening(
+    policy: dict[str, Any], admits: bool
+) -> None:
+    assert plan(**policy).admits is admits
+
+
+def test_a_plan_of_one_version_says_it_and_one_by_a_rule_says_the_rule() -> None:
+    assert plan().target_label == "18.7"
+    assert plan(target=Target(), goal=Goal(latest="minor")).target_label == "latest minor"
+    assert plan(target=Target(product_key="052-1")).target_label == "052-1"
+
+
+def test_a_steps_window_is_the_plans_and_downloads_have_their_own() -> None:
+    schedule = plan(window=NIGHT, download_window=ANY_HOUR, blackouts=(EXAMS,)).schedule
+    assert [schedule.hours(Kin(), downloads=d).window for d in (False, True)] == [NIGHT, ANY_HOUR]
+    assert schedule.hours(Kin(), downloads=True).blackouts == (EXAMS,)
+
+
+def test_waiting_times_are_what_the_docs_say_until_settings_say_otherwise() -> None:
+    waits = Cadences()
+    assert (waits.silent_after_hours, waits.stalled_after_hours, waits.place_hours) == (72, 48, 4)
+    assert (waits.retry_backoff_minutes, waits.scan_wait_minutes) == (60, 10)
+    assert (MINUTE, HOUR, DAY) == (60 * 10**6, 3600 * 10**6, 86_400 * 10**6)
+
+
+# --- the file ---
+
+REF = CatalogueRef(as_of=1_795_507_200_000_000, sha256="ab", source="SOFA")
+
+
+def test_a_plans_file_names_the_catalogue_and_who_may_leave_a_major_version() -> None:
+    made = plan(releases=REF, allow_major=True, goal=Goal(latest="minor"), target=Target(), priority=Priority.LOW)
+    words = yaml.safe_load(made.to_yaml())
+    assert words["releases"] == {"as_of": "2026-11-24T08:00:00Z", "sha256": "ab", "source": "SOFA"}
+    assert (words["allow_major"], words["target"], words["priority"]) == (True, {"latest": "minor"}, "Low")
+    assert words["members"] == {"count": 0, "sha256": ""}
+    assert words["actions"]["iPadOS"] == "DownloadOnly+InstallASAP"
+    assert words["download_window"] is None
+    assert RolloutPlan.from_yaml(made.to_yaml()) == made
+
+
+def test_what_a_file_leaves_out_is_as_by_default() -> None:
+    words = yaml.safe_load(plan().to_yaml())
+    needed = ("name", "author", "created_at", "target", "actions", "deadline_at", "members")
+    again = RolloutPlan.from_yaml(yaml.safe_dump({key: words[key] for key in needed}))
+    assert again == plan()
+    assert (again.tries, again.allow_major, again.where, again.time_zone) == (3, False, "", "")
+
+
+@pytest.mark.parametrize("word", ["yes please", 1, "true", None])
+def test_only_a_plain_true_lets_devices_leave_their_major_version(word: object) -> None:
+    words = yaml.safe_load(plan().to_yaml()) | {"allow_major": word}
+    assert RolloutPlan.from_yaml(yaml.safe_dump(words)).allow_major is False
+
+
+@pytest.mark.parametrize("key", ["name", "author", "created_at", "target", "actions", "deadline_at", "members"])
+def test_a_key_that_a_plan_needs_is_named_when_it_lacks(key: str) -> None:
+    words = yaml.safe_load(plan().to_yaml())
+    del words[key]
+    with pytest.raises(PlanError, match=f"The plan lacks the key '{key}'.") as caught:
+        RolloutPlan.from_yaml(yaml.safe_dump(words))
+    assert caught.value.remedy == "Write it by `osupdate-kit plan create`."
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"tries": "many"}, "cannot be read"),
+        ({"created_at": "soon"}, "cannot be read"),
+        ({"priority": "Urgent"}, "Urgent"),
+        ({"actions": ["iOS"]}, "cannot be read"),
+        ({"target": {"version": "18.7-beta"}}, "cannot be read"),
+        ({"target": "18.7"}, "cannot be read"),
+        ({"members": 7}, "cannot be read"),
+        ({"waves": [{"nam": "x"}]}, "nam"),
+    ],
+)
+def test_a_value_that_no_plan_has_is_an_error_with_a_remedy(changes: dict[str, Any], named: str) -> None:
+    words = yaml.safe_load(plan().to_yaml()) | changes
+    with pytest.raises(PlanError, match=named) as caught:
+        RolloutPlan.from_yaml(yaml.safe_dump(words))
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "remedy"),
+    [
+        ("waves: [", "The file is no YAML: ", "Write it as `osupdate-kit plan create` does."),
+        ("- waves", "The file is no mapping of keys.", "Write it as `osupdate-kit plan create` does."),
+        ("{zzz: 1, aaa: 2}", "The file has a key 'aaa'.",
+         "Keys: window, download_window, blackouts, waves, limits, slots_per_site."),
+        ("{7: 1}", "The file has a key '7'.",
+         "Keys: window, download_window, blackouts, waves, limits, slots_per_site."),
+    ],
+)  # fmt: skip
+def test_a_file_that_says_who_goes_when_holds_nothing_else(text: str, message: str, remedy: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        timing_of(text)
+    assert caught.value.args[0].startswith(message)
+    assert caught.value.remedy == remedy
+
+
+def test_keys_without_a_value_say_nothing() -> None:
+    assert timing_of("{waves: , limits: {}, slots_per_site: 0, blackouts: []}") == {}
