@@ -2,9 +2,10 @@
 
 import json
 import plistlib
+import re
 import struct
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -164,6 +165,63 @@ def test_what_is_allowed_is_read() -> None:
     assert len(read_plist(entry(full))["k"]) == 140_000  # type: ignore[arg-type]
 
 
+def refusal(body: bytes, **bounds: int) -> str:
+    with pytest.raises(ProtocolError) as caught:
+        read_plist(body, **bounds)
+    assert caught.value.remedy
+    return str(caught.value.args[0])
+
+
+def test_a_body_may_be_as_large_and_as_deep_as_its_bounds_and_no_more() -> None:
+    whole = entry(b"<string>x</string>").ljust(1 << 20)
+    assert read_plist(whole) == {"k": "x"}
+    assert refusal(whole + b" ") == "A property list of 1048577 bytes is too large (at most 1048576)."
+    body = entry(b"<array/>")
+    assert read_plist(body, max_bytes=len(body), max_depth=2) == {"k": []}
+    assert refusal(body, max_bytes=len(body) - 1).endswith(f"(at most {len(body) - 1}).")
+    assert refusal(body, max_depth=1) == "A property list nested deeper than 1 levels."
+    assert read_plist(entry(b"<true/>"), max_depth=1) == {"k": True}
+    assert refusal(entry(b"<array>" * 32 + b"</array>" * 32)) == "A property list nested deeper than 32 levels."
+
+
+def test_all_values_together_weigh_no_more_than_the_bytes_allowed() -> None:
+    """Every value counts one, and a text or data its length besides; what is referred to twice counts twice."""
+    for text, kind in ((b"\x5f", "x"), (b"\x4f", b"x")):
+        long = b"\x12" + struct.pack(">I", 1000) + b"x" * 1000
+        body = binary([b"\xd1\x01\x02", b"\x51k", b"\xa2\x03\x03", text + long])
+        weight = 2 + 1 + 2 * 1001  # the key, the array, the text by two references
+        assert weight > len(body)
+        assert read_plist(body, max_bytes=weight) == {"k": [kind * 1000] * 2}
+        assert refusal(body, max_bytes=weight - 1) == "A property list that swells beyond its size."
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (xml(b"<array/>"), "The property list is no dictionary but list."),
+        (xml(b"<string>x</string>"), "The property list is no dictionary but str."),
+        (binary([b"\xd1\x01\x01", b"\x10\x05"]), "A key of the property list is no string."),
+        (binary([b"\xd1\x01\x02", b"\x51k", b"\xd1\x03\x03", b"\x10\x05"]), "A key of the property list is no string."),
+        (binary([b"\xd1\x01\x01", b"\x52a\0"]), "A string of the property list holds a NUL."),
+        (entry(b"<array><string>a</string></array>").replace(b"<string>a", b"<string>&#x18;"),
+         "No property list: ExpatError: "),
+        (entry(b"<integer>-9223372036854775809</integer>"), "A number of the property list has over 64 bits."),
+        (entry(b"<integer>18446744073709551616</integer>"), "A number of the property list has over 64 bits."),
+        (binary([b"\xd1\x01\x02", b"\x51k", b"\x80\x01"]), "The property list holds a UID."),
+        (b"Status=Idle", "No property list: InvalidFileException: "),
+    ],
+)  # fmt: skip
+def test_what_is_refused_is_refused_with_its_reason(body: bytes, words: str) -> None:
+    assert refusal(body).startswith(words)
+
+
+def test_every_kind_of_value_is_read_at_any_depth() -> None:
+    kinds: list[Any] = [-(2**63), 2**64 - 1, True, -0.5, datetime(2026, 1, 2), b"\0", "", {}, []]
+    fields = {"a": kinds, "b": {"c": kinds}}
+    for form in (plistlib.FMT_XML, plistlib.FMT_BINARY):
+        assert read_plist(plistlib.dumps(fields, fmt=form)) == fields
+
+
 def flipped(body: bytes, flips: list[tuple[int, int]], cut: int) -> bytes:
     found = bytearray(body)
     for place, value in flips:
@@ -213,13 +271,32 @@ def test_values_come_back_from_json_as_they_went(fields: dict[str, Any]) -> None
     assert repr(again) == repr(fields), "1, 1.0 and True are different values"
 
 
+NEW_YEAR = datetime(2026, 1, 1)
+
+
 def test_dates_and_bytes_have_one_form_in_json() -> None:
     moment = datetime(2026, 11, 24, 16, 9, 22)
     assert to_json({"at": moment, "raw": b"\x00\xff"}) == {
         "at": {"$date": "2026-11-24T16:09:22Z"},
         "raw": {"$data": "AP8="},
     }
+    assert to_json([float("nan"), float("inf"), float("-inf"), 1.5]) == [
+        {"$real": "nan"}, {"$real": "inf"}, {"$real": "-inf"}, 1.5,
+    ]  # fmt: skip
     assert str(from_json(to_json(float("nan")))) == "nan"
+    assert from_json(to_json(float("-inf"))) == float("-inf")
+    east = datetime(2026, 11, 24, 16, 9, 22, 5, tzinfo=timezone(timedelta(hours=1)))
+    assert to_json(east) == {"$date": "2026-11-24T15:09:22.000005Z"}
+    assert from_json(to_json(east)) == datetime(2026, 11, 24, 15, 9, 22, 5)
+    assert to_json((bytearray(b"a"),)) == [{"$data": "YQ=="}]
+
+
+def test_a_key_like_a_mark_makes_pairs_and_other_dictionaries_stay() -> None:
+    assert to_json({"$date": "x"}) == {"$dict": [["$date", "x"]]}
+    assert to_json({"a": 1, "$": NEW_YEAR}) == {"$dict": [["a", 1], ["$", {"$date": "2026-01-01T00:00:00Z"}]]}
+    assert to_json({"a": {"b$": 1}}) == {"a": {"b$": 1}}
+    assert from_json({"a": 1, "$other": 1}) == {"a": 1, "$other": 1}  # a mark stands alone
+    assert from_json({"": {}}) == {"": {}}
 
 
 @pytest.mark.parametrize(
@@ -227,5 +304,14 @@ def test_dates_and_bytes_have_one_form_in_json() -> None:
     [{"$date": "soon"}, {"$date": "2026-11-24T16:09:22"}, {"$date": 5}, {"$data": "="}, {"$dict": 1}, {"$other": 1}],
 )
 def test_marks_that_we_never_write_are_refused(word: dict[str, Any]) -> None:
-    with pytest.raises(ProtocolError):
+    with pytest.raises(
+        ProtocolError, match=f"The stored value {re.escape(next(iter(word)))}: .* cannot be read"
+    ) as caught:
         from_json(word)
+    assert caught.value.remedy
+
+
+def test_a_stored_value_that_cannot_be_read_is_shown_cut() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        from_json({"$data": "x" * 41})
+    assert caught.value.args == (f"The stored value $data: '{'x' * 40}' cannot be read.",)
