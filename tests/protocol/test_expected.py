@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from osupdate_kit.protocol.commands import (
     AvailableOSUpdates,
+    DeclarativeManagement,
     DeviceInformation,
     OSUpdateStatus,
     ScheduleOSUpdate,
     ScheduleOSUpdateScan,
+    SecurityInfo,
     UpdateRequest,
     request,
 )
@@ -23,6 +25,8 @@ STEP = request(ScheduleOSUpdate(updates=(UpdateRequest(install_action=InstallAct
 INFO, LIST, LOOK, SCAN = map(
     request, (DeviceInformation(), AvailableOSUpdates(), OSUpdateStatus(), ScheduleOSUpdateScan(force=True))
 )
+SECURITY, DECLARE = request(SecurityInfo()), request(DeclarativeManagement())
+LATER = request(ScheduleOSUpdate(updates=(UpdateRequest(install_action=InstallAction.INSTALL_LATER, product_key=KEY),)))
 RESULT = {"ProductKey": KEY, "InstallAction": "DownloadOnly", "Status": "Downloading"}
 ITEM = {
     "ProductKey": KEY, "HumanReadableName": "iPadOS 26.6.1", "ProductName": "iPadOS", "Version": "26.6.1",
@@ -76,6 +80,67 @@ def test_each_departure_is_named_with_who_has_met_it(
     found = [one for one in deviations(asked, fields, Platform.IPADOS) if one.rule == rule and words in one.seen]
     assert found, deviations(asked, fields, Platform.IPADOS)
     assert bool(found[0].known) is known
+
+
+LISTED = [{"ErrorDomain": "MCMDMErrorDomain", "ErrorCode": 12054}]
+
+
+@pytest.mark.parametrize(
+    ("asked", "fields", "platform", "found"),
+    [
+        (STEP, reply(), None, [
+            ("UpdateResults", "missing", "in every Acknowledged reply",
+             "Missing after a restart and a resend, and always from iOS 11.3.1 (openradar-mirror 19740)."),
+        ]),
+        (LOOK, reply(), None, [("OSUpdateStatus", "missing", "in every Acknowledged reply", "")]),
+        (LOOK, reply(), Platform.VISIONOS, []),
+        (SCAN, reply(), None, [("ScanInitiated", "missing", "in every Acknowledged reply", "")]),
+        (SCAN, reply(ScanInitiated=True), Platform.MACOS, []),
+        (SECURITY, reply(SecurityInfo={}), Platform.MACOS, []),
+        (DECLARE, reply(), Platform.IPADOS, []),
+        (STEP, reply(UpdateResults=OTHER), None, [
+            ("InstallAction", "InstallLater", "DownloadOnly or InstallASAP", "It may differ from the request (Apple)."),
+        ]),
+        (STEP, reply(UpdateResults=[RESULT, RESULT | {"InstallAction": "InstallASAP"}]), None, []),
+        (STEP, reply(UpdateResults=[RESULT | {"InstallAction": "Error", "ErrorChain": LISTED}]), None, []),
+        (LATER, reply(UpdateResults=OTHER), None, []),
+        (LATER, reply(UpdateResults=[RESULT]), None, [
+            ("InstallAction", "DownloadOnly", "InstallLater", "It may differ from the request (Apple)."),
+        ]),
+        (STEP, reply(UpdateResults=[RESULT | {"ErrorChain": [*LISTED, *UNLISTED]}]), None, [
+            ("ErrorCode", "SUMacController 9", "a code of the kit's list", "Codes may change (Apple)."),
+        ]),
+        (STEP, reply("Error", ErrorChain=[{"ErrorDomain": "x" * 90, "ErrorCode": 1}]), None, [
+            ("ErrorCode", f"{'x' * 80} 1", "a code of the kit's list", "Codes may change (Apple)."),
+        ]),
+        (STEP, reply("CommandFormatError"), None, [
+            ("Status", "CommandFormatError", "a request that this device can read", ""),
+        ]),
+        (INFO, reply("NotNow"), Platform.IOS, [
+            ("Status", "NotNow to DeviceInformation", "an answer at any time, on iOS and iPadOS", ""),
+        ]),
+        (INFO, reply("NotNow"), Platform.MACOS, []),
+        (INFO, reply("NotNow"), None, []),
+        (SECURITY, reply("NotNow"), Platform.IOS, []),
+        (INFO, reply(QueryResponses={"OSVersion": "26.1", "BuildVersion": "B", "ProductName": "P"}), None, [
+            ("QueryResponses", "an item without SerialNumber, IsSupervised", "required by Apple's schema", ""),
+        ]),
+        (LIST, reply(AvailableOSUpdates=[ITEM, {}, "x"]), Platform.TVOS, [
+            *(("S06", f"{key} is missing", "what the rule says", "")
+              for key in ("ProductKey", "HumanReadableName", "Version", "Build")),
+            ("S06", "AvailableOSUpdates holds no dictionary: 'x'", "what the rule says", ""),
+            ("AvailableOSUpdates", "an item without ProductKey, HumanReadableName, Version, Build, DownloadSize, "
+             "ProductName, InstallSize", "required by Apple's schema", ""),
+        ]),
+        (LIST, {"Status": "Sleeping"}, None, [
+            ("S01", "S01: Status 'Sleeping' is none of a device's five.", "a reply that can be read", ""),
+        ]),
+    ],
+)  # fmt: skip
+def test_a_departure_is_told_with_what_was_expected(
+    asked: dict[str, Any], fields: dict[str, Any], platform: Platform | None, found: list[tuple[str, str, str, str]]
+) -> None:
+    assert deviations(asked, fields, platform) == found
 
 
 def test_what_one_platform_sends_is_not_asked_of_another() -> None:
