@@ -9,10 +9,20 @@ from msgspec.structs import replace
 
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.terms import InstallAction, Platform, RequestType
-from osupdate_kit.rollout.assignments import GIVE, TAKE
+from osupdate_kit.rollout.assignments import (
+    GIVE,
+    TAKE,
+    Assignment,
+    Told,
+    armed,
+    held,
+    must_be_told,
+    newest,
+    of_rollout,
+)
 from osupdate_kit.rollout.engine import Ask, Assign, Intend, may_send, may_send_assignment, next_steps
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
-from osupdate_kit.rollout.journey import Armed, Instrument
+from osupdate_kit.rollout.journey import Armed, Box, Instrument
 from osupdate_kit.rollout.policy import DAY, HOUR, Cadences, Gate, Steps
 from osupdate_kit.rollout.state import Course, Facts, State, fold, route, state_of
 
@@ -222,3 +232,104 @@ def test_a_report_is_newest_by_the_servers_clock() -> None:
     late = replace(report(10, ("state", "downloading")), recorded_at=NOW + DAY)
     facts = folded(*GIVEN, told(6), report(20, ("state", "prepared")), late)
     assert facts.said["state"].text == "prepared"
+
+
+# --- What the rows of one device come to ---
+
+GIVEN_5, TAKEN_9 = Assignment(1, GIVE, Box.QUEUED, SET), Assignment(1, TAKE, Box.QUEUED, SET)
+
+
+@pytest.mark.parametrize(
+    ("role", "box", "counts", "there"),
+    [
+        (GIVE, Box.INTENDED, True, False),
+        (GIVE, Box.SENDING, True, True),  # perhaps
+        (GIVE, Box.WITHDRAWN, False, False),
+        (GIVE, Box.REFUSED, False, False),
+        (GIVE, Box.QUEUED, True, True),
+        (TAKE, Box.INTENDED, True, True),
+        (TAKE, Box.SENDING, True, True),  # it may not have arrived
+        (TAKE, Box.WITHDRAWN, False, True),
+        (TAKE, Box.REFUSED, False, True),
+        (TAKE, Box.QUEUED, True, False),
+    ],
+)
+def test_an_assignment_stands_on_the_server_from_its_sending_until_its_end_has_arrived(
+    role: int, box: Box, counts: bool, there: bool
+) -> None:
+    one = Assignment(1, role, box, SET)
+    assert one.counts is counts
+    rows = {5: one} if role == GIVE else {5: GIVEN_5, 9: one}
+    if counts:
+        assert one.perhaps_there is there
+        assert newest(rows) == (max(rows), one)
+    elif role == TAKE:
+        assert newest(rows) == (5, GIVEN_5)
+    assert held(rows) == (min(rows.items()) if there else None)
+
+
+def test_what_a_row_takes_back_is_the_newest_that_was_given_before_it() -> None:
+    older, again = GIVEN_5._replace(rollout=2), GIVEN_5._replace(rollout=3)
+    ending = TAKEN_9._replace(box=Box.SENDING)
+    assert held({3: older, 5: GIVEN_5, 9: ending}) == (5, GIVEN_5)
+    assert held({5: GIVEN_5._replace(box=Box.REFUSED), 3: older, 9: ending}) == (3, older)
+    assert held({5: GIVEN_5, 9: TAKEN_9, 11: again}) == (11, again)
+    assert held({9: ending}) is None
+    assert (held({}), newest({})) == (None, None)
+
+
+def test_what_was_given_for_a_rollout_comes_oldest_first_refused_or_not() -> None:
+    refused = GIVEN_5._replace(box=Box.REFUSED)
+    rows = {9: TAKEN_9, 7: GIVEN_5, 5: refused, 6: GIVEN_5._replace(rollout=2)}
+    assert list(of_rollout(rows, 1)) == [(5, refused), (7, GIVEN_5)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told", "cleared_at", "must"),
+    [
+        ({}, Told(), 0, False),
+        ({5: GIVEN_5._replace(box=Box.SENDING)}, Told(), 0, False),  # only what the server has done is worth telling
+        ({5: GIVEN_5}, Told(), 0, True),
+        ({5: GIVEN_5}, Told(4, 40), 0, True),
+        ({5: GIVEN_5}, Told(5, 40), 0, False),
+        ({5: GIVEN_5}, Told(6, 40), 40, False),
+        ({5: GIVEN_5}, Told(6, 40), 41, True),  # it enrolled anew since, and has forgotten all
+        ({5: GIVEN_5, 9: TAKEN_9}, Told(), 0, False),  # it never knew
+        ({5: GIVEN_5, 9: TAKEN_9}, Told(5, 40), 0, False),
+        ({5: GIVEN_5, 9: TAKEN_9}, Told(6, 40), 0, True),
+        ({5: GIVEN_5, 9: TAKEN_9}, Told(8, 40), 0, True),
+        ({5: GIVEN_5, 9: TAKEN_9}, Told(9, 40), 0, False),
+        ({9: TAKEN_9}, Told(6, 40), 0, False),
+    ],
+)
+def test_a_device_is_told_what_it_does_not_know_yet(
+    rows: dict[int, Assignment], told: Told, cleared_at: int, must: bool
+) -> None:
+    assert must_be_told(rows, told, cleared_at) is must
+
+
+TAKING = TAKEN_9._replace(box=Box.SENDING)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told", "arms"),
+    [
+        ({}, 0, Armed.NO),
+        ({5: GIVEN_5._replace(box=Box.INTENDED)}, 9, Armed.NO),
+        ({5: GIVEN_5._replace(box=Box.SENDING)}, 0, Armed.ON_SERVER),
+        ({5: GIVEN_5}, 5, Armed.ON_SERVER),
+        ({5: GIVEN_5}, 6, Armed.ON_DEVICE),
+        ({5: GIVEN_5, 9: TAKEN_9._replace(box=Box.INTENDED)}, 0, Armed.ON_SERVER),
+        ({5: GIVEN_5, 9: TAKING}, 5, Armed.ON_SERVER),
+        ({5: GIVEN_5, 9: TAKING}, 6, Armed.ON_DEVICE),
+        ({5: GIVEN_5, 9: TAKEN_9}, 5, Armed.NO),  # it never knew
+        ({5: GIVEN_5, 9: TAKEN_9}, 6, Armed.ON_DEVICE),  # until it is told
+        ({5: GIVEN_5, 9: TAKEN_9}, 9, Armed.ON_DEVICE),
+        ({5: GIVEN_5, 9: TAKEN_9}, 10, Armed.NO),
+        ({9: TAKING}, 6, Armed.NO),
+    ],
+)
+def test_a_declaration_arms_until_the_device_knows_that_it_is_over(
+    rows: dict[int, Assignment], told: int, arms: Armed
+) -> None:
+    assert armed(rows, Told(told)) == (arms, 1 if arms else 0)

@@ -84,10 +84,42 @@ def test_the_lasting_reason_is_told_before_the_passing_one(changes: dict[str, ob
     assert ready_of(MAC._replace(**changes)) is ready  # type: ignore[arg-type]
 
 
+def test_as_one_thing_after_another_is_mended_the_next_is_named() -> None:
+    device = Known("", "13.6", None, "User Enrollment (Device)", False, True, False, True, True)
+    mended: list[tuple[dict[str, object], Ready]] = [
+        ({}, Ready.GONE),
+        ({"enrolled": True}, Ready.NO_CHANNEL),
+        ({"enrollment_type": ""}, Ready.UNKNOWN),  # a server that does not tell the type serves devices
+        ({"platform": "visionOS"}, Ready.NO_PLATFORM),
+        ({"platform": "macOS"}, Ready.TOO_OLD),
+        ({"os_version": "14.0"}, Ready.UNKNOWN),
+        ({"supervised": False}, Ready.NOT_SUPERVISED),
+        ({"supervised": True}, Ready.NO_SERVER),
+        ({"declares": True}, Ready.OTHERS),
+        ({"declared": False}, Ready.REFUSED),
+        ({"refused": False}, Ready.PROVED),
+        ({"told": False}, Ready.READY),
+    ]
+    for changes, ready in mended:
+        device = device._replace(**changes)  # type: ignore[arg-type]
+        assert ready_of(device) is ready
+        assert ready.able == (ready in (Ready.PROVED, Ready.READY))
+
+
+def test_what_cannot_be_read_is_not_known() -> None:
+    for changes in ({"platform": "Windows"}, {"platform": ""}, {"os_version": ""}):
+        assert (ready_of(MAC._replace(**changes)), commands_of(MAC._replace(**changes))) == (
+            Ready.UNKNOWN,
+            Commands.UNKNOWN,
+        )
+
+
 def test_commands_end_with_os_27() -> None:
     versions = {"15.6": Commands.WORK, "26.2": Commands.DEPRECATED, "27.0": Commands.GONE, "": Commands.UNKNOWN}
     assert {text: commands_of(MAC._replace(os_version=text)) for text in versions} == versions
     assert commands_of(MAC._replace(platform="watchOS", os_version="27.0")) is Commands.NONE
+    assert commands_of(MAC._replace(platform="iPadOS", os_version="8.4")) is Commands.NONE  # too old for them
+    assert commands_of(MAC._replace(os_version="28.1")) is Commands.GONE
 
 
 def test_every_standing_has_a_remedy() -> None:
