@@ -4,6 +4,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.terms import InstallAction, Platform, RequestType
@@ -133,7 +134,9 @@ def after(*happened: Events) -> Facts:
     for events in happened:
         for event in events:
             facts = fold(facts, event)
-    return facts
+    kept = Facts.from_json(facts.to_json())  # as the next process reads them
+    assert kept == facts
+    return kept
 
 
 def state(*happened: Events, course: Course = TWO, gate: int = GATE) -> State:
@@ -399,6 +402,32 @@ def test_a_first_default_is_an_install_when_the_device_says_so() -> None:
     assert not after(enter(1, 10, "not_now")).accepted
 
 
+@pytest.mark.parametrize(
+    ("happened", "unresolved"),
+    [
+        ([], False),
+        ([FOREIGN], True),
+        ([FOREIGN, both(60, "loading")], False),
+        ([look(20, "installing")], True),
+        ([enter(1, 10, "failed"), both(20, "loading")], True),  # it may install when the download is there
+        ([enter(1, 10, "failed"), both(20, "nothing")], False),
+        ([load(1, 10, "failed"), both(20, "loading")], False),
+        ([enter(1, 10, "no_update"), both(20, "loading")], False),
+        ([enter(1, 10, "failed"), both(20, "loading"), proof(21, 1)], False),
+    ],
+)
+def test_unresolved_is_what_only_a_query_can_tell(happened: list[Events], unresolved: bool) -> None:
+    assert after(*happened).unresolved is unresolved
+
+
+def test_of_nothing_known_nothing_is_true() -> None:
+    for cell in astuple(Facts()):
+        assert not (any(cell) if isinstance(cell, tuple) else cell)
+    assert Step(1) == Step(1, 0, "", Box.INTENDED, Answer.NONE, 0, "", 0, lasting=False, dead=False)
+    assert (Asked(), Said(), Failure()) == ((0, 0, 0), (0, ""), (0, "", ""))
+    assert Course(1, TWO.steps) == Course(1, TWO.steps, False, False, Instrument.COMMAND, Platform.IOS, False)
+
+
 def test_open_steps_come_oldest_first() -> None:
     facts = after(load(7, 20), load(3, 10), load(5, 15, "failed"))
     assert [one.queued_at for one in facts.open_steps()] == [10, 20]
@@ -589,6 +618,7 @@ OLD_IPAD, NEW_IPAD = info(2, "26.5"), info(2, "27.0")
         ([given(5), told(6), reports(20, invalid=True), info(20)], State.FAILED),
         ([given(5), told(6), reports(20, failures=1)], State.SCHEDULED),
         ([given(5), told(6), reports(20, failures=2)], State.FAILED),
+        ([given(5), told(6), reports(20, failures=3)], State.FAILED),
         ([given(5), told(6), reports(20, failures=2), news(EventKind.RETRIED, 0, 5)], State.SCHEDULED),
         ([given(5), told(6), reports(20, failures=2), news(EventKind.RETRIED, 0, 4)], State.FAILED),
         ([FOREIGN, given(5), told(6)], State.SCHEDULED),  # nobody asks what commands left behind: none was sent
