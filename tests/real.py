@@ -1,4 +1,4 @@
-"""Programs that are no Python packages, started for a test and ended with it: NanoMDM, NanoHUB, KMFDDM and PostgreSQL.
+"""Programs that are no Python packages, started for a test and ended with it: MDM servers, PostgreSQL, MariaDB.
 
 Where one is missing the test is skipped with the reason; with OSUPDATE_KIT_REQUIRE_ALL=1 it fails instead.
 """
@@ -57,10 +57,10 @@ def _go_binary(program: str, what: str) -> Path:
     return path if path.exists() else missing(f"{what} ({program})")
 
 
-def nanomdm_schema() -> Path:
-    """NanoMDM's own schema for PostgreSQL, from Go's module cache."""
+def nanomdm_schema(storage: Literal["pgsql", "mysql"] = "pgsql") -> Path:
+    """NanoMDM's own schema, from Go's module cache."""
     cache = _go_env("GOMODCACHE", Path.home() / "go" / "pkg" / "mod")
-    path = cache / NANOMDM_MODULE / "storage" / "pgsql" / "schema.sql"
+    path = cache / NANOMDM_MODULE / "storage" / storage / "schema.sql"
     return path if path.exists() else missing("NanoMDM's schema.sql (its Go module)")
 
 
@@ -234,7 +234,7 @@ class Cluster:
 def postgres() -> Iterator[Cluster]:
     """A PostgreSQL cluster in a temporary folder, on loopback, as an unprivileged user where we are root."""
     binaries = _postgres_binaries()
-    user = _unprivileged()
+    user = _unprivileged("postgres")
     with tempfile.TemporaryDirectory(prefix="osupdate-kit-pg-") as folder:
         if user is not None:
             os.chown(folder, user, -1)
@@ -263,9 +263,59 @@ def _postgres_binaries() -> Path:
     return whole[0] if whole else missing("PostgreSQL (initdb, pg_ctl, psql)")
 
 
-def _unprivileged() -> int | None:
-    """PostgreSQL refuses root: the id of a user to run it as, if we are root."""
+def _unprivileged(name: str) -> int | None:
+    """Databases refuse root: the id of a user to run one as, if we are root."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
-    return names.get("postgres", names["nobody"])
+    return names.get(name, names["nobody"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MariaDB:
+    """A running MariaDB of our own, which speaks MySQL's protocol."""
+
+    socket: Path
+    port: int
+    _numbers: "count[int]" = field(default_factory=count)
+
+    def sql(self, statements: str, database: str = "") -> str:
+        words = ["mariadb", f"--socket={self.socket}", "--user=root", "--batch", "--skip-column-names"]
+        words += [database] if database else []
+        done = subprocess.run(words, input=statements, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def nanomdm_database(self) -> str:
+        """A fresh database with NanoMDM's schema; its name."""
+        name = f"db{next(self._numbers)}"
+        self.sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        self.sql(nanomdm_schema("mysql").read_text(), name)
+        return name
+
+
+@contextmanager
+def mariadb() -> Iterator[MariaDB]:
+    """A MariaDB in a temporary folder, on loopback."""
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    program, install = shutil.which("mariadbd", path=path), shutil.which("mariadb-install-db", path=path)
+    if program is None or install is None:
+        missing("MariaDB (mariadbd, mariadb-install-db)")
+    user = _unprivileged("mysql")
+    with tempfile.TemporaryDirectory(prefix="osupdate-kit-maria-") as folder:
+        if user is not None:
+            os.chown(folder, user, -1)
+        data, port, socket_ = Path(folder) / "data", free_port(), Path(folder) / "socket"
+        common = ["--no-defaults", f"--datadir={data}"]
+        words = [install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"]
+        done = subprocess.run(words, capture_output=True, user=user, cwd=folder)
+        assert done.returncode == 0, done.stderr.decode()
+        words = [program, *common, f"--socket={socket_}", f"--port={port}", "--bind-address=127.0.0.1"]
+        log = Path(folder) / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(words, stdout=output, stderr=output, user=user, cwd=folder)
+        try:
+            _await_port(f"127.0.0.1:{port}", process, log)
+            yield MariaDB(socket=socket_, port=port)
+        finally:
+            process.terminate()
+            process.wait(20)

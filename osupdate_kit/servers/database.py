@@ -23,6 +23,7 @@ from sqlalchemy import (
     case,
     column,
     create_engine,
+    event,
     func,
     make_url,
     select,
@@ -198,7 +199,7 @@ class ServerDatabase:
     def _explained(self, error: SQLAlchemyError) -> OSUpdateKitError:
         cause = " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())[:200]
         where = f"The database of {self.server} ({self._url.render_as_string(hide_password=True)})"
-        denied = isinstance(error, ProgrammingError) or "denied" in cause.lower()
+        denied = isinstance(error, ProgrammingError) or ("denied" in cause and "using password" not in cause)
         if denied or not isinstance(error, OperationalError):
             return ServerRefusedError(f"{where} cannot be read: {cause}", remedy=_GRANT)
         return ServerUnreachableError(f"{where} does not answer: {cause}", remedy=_DOWN)
@@ -224,12 +225,10 @@ def _readable(text: str, server: str) -> URL:
 def _engine(url: URL, server: str) -> Engine:
     mysql = url.get_backend_name() == "mysql"
     words: dict[str, Any] = {"connect_timeout": 10}
-    if mysql:
-        words["init_command"] = "SET SESSION TRANSACTION READ ONLY, time_zone = '+00:00'"
-    else:
+    if not mysql:
         words["options"] = "-c default_transaction_read_only=on -c statement_timeout=60s"
     try:
-        return create_engine(
+        engine = create_engine(
             url, connect_args=words, pool_size=1, max_overflow=1, pool_pre_ping=True, hide_parameters=True,
             isolation_level="AUTOCOMMIT",
         )  # fmt: skip
@@ -238,6 +237,16 @@ def _engine(url: URL, server: str) -> Engine:
         raise SettingsError(
             f"The driver for the database of {server} is not installed.", remedy=f"Install osupdate-kit[{package}]."
         ) from None
+    if mysql:
+        event.listen(engine, "connect", _settle)
+    return engine
+
+
+def _settle(connection: Any, _record: object) -> None:
+    """What PostgreSQL is told by options, MySQL is told by statements."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION READ ONLY")
+        cursor.execute("SET time_zone = '+00:00'")
 
 
 # --- statements, the same for both dialects ---

@@ -1,7 +1,11 @@
-"""NanoMDM's own database: what a reader with just the named columns sees, and the same statements for MySQL."""
+"""NanoMDM's own database: what a reader with just the named columns sees, and the same statements for MySQL.
+
+On a database that speaks MySQL they are run by `test_database_mysql.py`.
+"""
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from sqlalchemy.dialects import mysql, postgresql
 
-from osupdate_kit.errors import OSUpdateKitError, ServerRefusedError, ServerUnreachableError, SettingsError
+from osupdate_kit.errors import OSUpdateKitError, ServerRefusedError, ServerUnreachableError
 from osupdate_kit.kit.databases import inventory_row
 from osupdate_kit.servers.database import (
     BODIES,
@@ -161,12 +165,18 @@ def test_a_reader_with_less_sees_less_or_is_told_what_to_grant(cluster: Cluster)
         ServerDatabase(f"postgres://nobody@127.0.0.1:1/{name}", "school").now()
 
 
-def test_drivers_that_are_missing_are_named() -> None:
-    try:
-        import pymysql  # type: ignore[import-untyped,import-not-found,unused-ignore]  # noqa: F401
-    except ImportError:
-        with pytest.raises(SettingsError, match=r"osupdate-kit\[mysql\]"):
-            ServerDatabase("mysql://u@h/db", "school")
+@pytest.mark.parametrize(
+    ("url", "driver", "extra"), [("mysql", "pymysql", "mysql"), ("postgres", "psycopg", "postgres")]
+)
+def test_a_driver_that_is_missing_is_named(url: str, driver: str, extra: str) -> None:
+    """In a process of its own, which cannot import it."""
+    program = (
+        f"import sys; sys.modules[{driver!r}] = None\n"
+        "from osupdate_kit.errors import SettingsError\nfrom osupdate_kit.servers.database import ServerDatabase\n"
+        f"try: ServerDatabase('{url}://u@h/db', 'school')\nexcept SettingsError as error: print(error.remedy)"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert f"osupdate-kit[{extra}]" in told
 
 
 @pytest.mark.real_server
