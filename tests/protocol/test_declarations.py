@@ -354,6 +354,8 @@ def test_a_device_takes_a_declaration_or_the_reason_is_told(
     [
         ({"RecommendedCadence": "All"}, ipad(), []),
         ({"RecommendedCadence": "All"}, MAC, ["D06 macOS 26.0 does not know RecommendedCadence."]),
+        ({"Colour": "red", "RecommendedCadence": "All"}, MAC,
+         ["D02 Colour is no key of it.", "D06 macOS 26.0 does not know RecommendedCadence."]),
         ({"Deferrals": {"CombinedPeriodInDays": 1}}, MAC,
          ["D06 macOS 26.0 does not know Deferrals.CombinedPeriodInDays."]),
         ({"Beta": {"OfferPrograms": [PROGRAM]}}, mac("15.4"), []),

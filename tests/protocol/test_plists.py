@@ -215,6 +215,11 @@ def test_what_is_refused_is_refused_with_its_reason(body: bytes, words: str) -> 
     assert refusal(body).startswith(words)
 
 
+def test_what_a_stranger_wrote_is_shown_cut() -> None:
+    words = f"invalid literal for int() with base 10: '{'x' * 100}'"
+    assert refusal(entry(b"<integer>" + b"x" * 100 + b"</integer>")) == f"No property list: ValueError: {words[:80]}"
+
+
 def test_every_kind_of_value_is_read_at_any_depth() -> None:
     kinds: list[Any] = [-(2**63), 2**64 - 1, True, -0.5, datetime(2026, 1, 2), b"\0", "", {}, []]
     fields = {"a": kinds, "b": {"c": kinds}}
