@@ -165,15 +165,13 @@ def test_a_reader_with_less_sees_less_or_is_told_what_to_grant(cluster: Cluster)
         ServerDatabase(f"postgres://nobody@127.0.0.1:1/{name}", "school").now()
 
 
-@pytest.mark.parametrize(
-    ("url", "driver", "extra"), [("mysql", "pymysql", "mysql"), ("postgres", "psycopg", "postgres")]
-)
-def test_a_driver_that_is_missing_is_named(url: str, driver: str, extra: str) -> None:
+@pytest.mark.parametrize(("extra", "driver"), [("mysql", "pymysql"), ("postgres", "psycopg")])
+def test_a_driver_that_is_missing_is_named(extra: str, driver: str) -> None:
     """In a process of its own, which cannot import it."""
     program = (
         f"import sys; sys.modules[{driver!r}] = None\n"
         "from osupdate_kit.errors import SettingsError\nfrom osupdate_kit.servers.database import ServerDatabase\n"
-        f"try: ServerDatabase('{url}://u@h/db', 'school')\nexcept SettingsError as error: print(error.remedy)"
+        f"try: ServerDatabase('{extra}://u@h/db', 'school')\nexcept SettingsError as error: print(error.remedy)"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert f"osupdate-kit[{extra}]" in told
