@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 from osupdate_kit.lab.clock import DAY, HOUR, SECOND
 from osupdate_kit.lab.habits import Presence
 from osupdate_kit.lab.truth import Entry, SecondInstall, What, can_install, command_words
+from osupdate_kit.protocol.rules import command_available
+from osupdate_kit.protocol.terms import RequestType
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout import assignments as assigned
 from osupdate_kit.rollout.events import EventKind
@@ -534,6 +536,9 @@ class Checks:
             return False
         if not of.world.devices[udid].enrolled or udid in of.world.moved:
             return False
+        runs = OSVersion.parse(of.truth.version(udid))
+        if of.story.item and not command_available(RequestType.AVAILABLE_OS_UPDATES, spec.platform, runs):
+            return False  # only a list would tell
         presence = Presence(spec)
         there = [presence.reachable(at) for at in range(since, of.story.ends_at, HOUR)]
         if sum(there) < 0.4 * len(there):
