@@ -292,7 +292,7 @@ def test_a_mac_that_is_declared_needs_no_list() -> None:
 
 
 ITEM = s.MAC._replace(listing=False, item=True)
-INSTALLED = s.enter(1, server(-10), "acknowledged")  # at -10 minutes, and a microsecond
+INSTALLED = s.enter(1, server(-10) - 1, "acknowledged")  # answered at -10 minutes
 
 
 @pytest.mark.parametrize(
@@ -300,6 +300,7 @@ INSTALLED = s.enter(1, server(-10), "acknowledged")  # at -10 minutes, and a mic
     [
         ([seen_at(0)], 1, [SCAN, INFO]),
         ([seen_at(0), answered_at(-20, SCAN)], 1, [SCAN, INFO]),  # older than the install
+        ([seen_at(0), answered_at(-10, SCAN)], 1, [SCAN, INFO]),  # no newer than it
         ([seen_at(0), answered_at(-9, SCAN)], 2, []),
         ([seen_at(0), answered_at(-9, SCAN)], 3, [LIST]),  # the scan has had its 12 minutes
         ([seen_at(0), answered_at(-9, SCAN), answered_at(-5, LIST)], 24, []),  # the list is new
