@@ -42,6 +42,10 @@ def said(kind: AlertKind = AlertKind.HALTED, **words: int) -> Said:
 def test_nothing_stands_where_all_is_well() -> None:
     assert stand(RolloutFigures(number=1, name="iPads", waits=(Wait("broad", "its time has not come"),))) == []
     assert stand(servers=(ServerFigures(name="school", pushes=5, pushed_at=NOW - HOUR),)) == []
+    assert RolloutFigures(number=1, name="iPads") == RolloutFigures(
+        number=1, name="iPads", unapproved=0, halted=False, stops=(), waits=(), armed=0
+    )
+    assert ServerFigures(name="school") == ServerFigures(name="school", pushes=0, pushed_at=0)
 
 
 def test_a_halt_is_told_once_whether_of_all_or_of_slices() -> None:

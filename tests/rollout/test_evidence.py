@@ -125,6 +125,7 @@ def test_a_cause_is_kept_in_the_devices_words_where_a_person_can_act_on_it() -> 
         assert words["lasting"] is False
     for of in (INFO, QUERY):  # which only look, and are asked again
         assert "failure" not in answer(of, "Error", **error(12054))
+    assert answer(STEP, "Error", **error(12057))["lasting"] is False  # a download that failed: the same helps
     assert answer(STEP, "Error", **error(29000, "MCChaperoneErrorDomain"))["lasting"] is True  # not supervised
     for code in (12048, 12059):
         assert "failure" in answer(STEP, "Error", **error(code))
