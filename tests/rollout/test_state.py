@@ -1,5 +1,6 @@
 """The lines that read a state off the facts, each with what comes before it; and what single facts are fed by."""
 
+import json
 from itertools import permutations
 from typing import Any
 
@@ -53,7 +54,8 @@ Events = tuple[RolloutEvent, ...]
 
 
 def news(kind: EventKind, at: int = 0, outbox: int = 0, *, rollout: int = 1, late: int = 0, **words: Any) -> Events:
-    """at: by the server's clock. late: how long after it we knew."""
+    """at: by the server's clock. late: how long after it we knew. words: as they come out of the store."""
+    words = json.loads(json.dumps(words))
     event = RolloutEvent(
         key=KEY, kind=kind, at=at + AHEAD, recorded_at=at + AHEAD + late, digest="", server_at=at, rollout=rollout,
         outbox=outbox, evidence=words,
