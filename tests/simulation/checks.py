@@ -536,7 +536,7 @@ class Checks:
             return False
         if not of.world.devices[udid].enrolled or udid in of.world.moved:
             return False
-        runs = OSVersion.parse(of.truth.version(udid))
+        runs = of.world.devices[udid].updates.version
         if of.story.item and not command_available(RequestType.AVAILABLE_OS_UPDATES, spec.platform, runs):
             return False  # only a list would tell
         presence = Presence(spec)
