@@ -4,14 +4,16 @@ from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from osupdate_kit.fleet.devices import DeviceKey
-from osupdate_kit.protocol.terms import InstallAction, RequestType
-from osupdate_kit.rollout.engine import next_steps, possible
+from osupdate_kit.protocol.terms import InstallAction, Platform, RequestType
+from osupdate_kit.rollout.assignments import GIVE, held
+from osupdate_kit.rollout.engine import Assign, Intend, next_steps, possible
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
+from osupdate_kit.rollout.journey import Instrument
 from osupdate_kit.rollout.policy import Cadences, Gate, Steps
-from osupdate_kit.rollout.state import Course, Facts, State, fold, state_of
+from osupdate_kit.rollout.state import Course, Facts, State, declares, fold, state_of
 
 KEY = DeviceKey("mdm", "D")
 NOW = 1_795_000_000_000_000
@@ -19,7 +21,7 @@ MINUTE = 60_000_000
 ACTIONS = st.sampled_from([a.value for a in InstallAction if a is not InstallAction.ERROR])
 TIMES = st.integers(0, 300).map(lambda minutes: NOW + minutes * MINUTE)
 ROLLOUTS = st.integers(1, 2)
-ROWS = st.integers(1, 5)
+ROWS = st.integers(1, 8)
 QUERIES = st.sampled_from([RequestType.DEVICE_INFORMATION, RequestType.OS_UPDATE_STATUS])
 ANSWERS = st.sampled_from(["not_now", "failed", "needs_download", "no_update", "acknowledged"])
 PARTS = st.fixed_dictionaries(
@@ -36,22 +38,33 @@ PARTS = st.fixed_dictionaries(
         "progress": st.integers(0, 5),
     },
 )
+SAID = st.lists(
+    st.tuples(
+        st.sampled_from(["state", "pending"]), st.sampled_from(["none", "downloading", "prepared", "installing"])
+    ),
+    max_size=2,
+)
+FAILS = st.fixed_dictionaries({}, optional={"failures": st.integers(1, 3), "invalid": st.just(True)})
 
 
 @st.composite
 def events(draw: st.DrawFn) -> RolloutEvent:
     """One event as the service makes them; outbox rows say the same of themselves in each."""
-    kind = draw(st.sampled_from([k for k in EventKind if k is not EventKind.REPORTED]))
+    kind = draw(st.sampled_from(EventKind))
     number = draw(ROWS)
     words: dict[str, object] = {}
-    if number <= 3:  # rows 1 to 3 are steps, 4 and 5 queries
+    if kind is EventKind.REPORTED:
+        number = draw(st.sampled_from([0, 6]))  # of no assignment, or of one
+        words = {"of": "report", "said": draw(SAID)} | draw(PARTS) | (draw(FAILS) if number else {})
+    elif number in (6, 7):  # the assignment, and its end
+        words = {"of": "assignment", "role": number - 5, "set": "s", "enforce_at": NOW}
+    elif number == 8:
+        words = {"of": "query", "type": RequestType.DECLARATIVE_MANAGEMENT, "answer": draw(ANSWERS)}
+    elif number <= 3:  # rows 1 to 3 are steps, 4 and 5 queries
         action = ("DownloadOnly", "InstallASAP", "Default")[number - 1]
         words = {"of": "step", "role": 1 + (number == 2), "action": action}
         if kind is EventKind.ANSWERED:
-            words["answer"] = draw(
-                st.sampled_from(["not_now", "failed", "needs_download", "no_update", "acknowledged"])
-            )
-            words |= draw(PARTS)
+            words |= {"answer": draw(ANSWERS)} | draw(PARTS)
     elif kind in (EventKind.INTENDED, EventKind.ANSWERED):
         words = {"of": "query", "type": draw(QUERIES) if number == 4 else RequestType.OS_UPDATE_STATUS}
         words |= draw(PARTS) if kind is EventKind.ANSWERED else {}
@@ -60,7 +73,8 @@ def events(draw: st.DrawFn) -> RolloutEvent:
     at = draw(TIMES)
     return RolloutEvent(
         key=KEY, kind=kind, at=at, recorded_at=draw(TIMES), digest="d", server_at=draw(st.just(0) | TIMES),
-        rollout=(number + 1) // 2 if number <= 3 else draw(ROLLOUTS), outbox=number, evidence=words,
+        rollout=(number + 1) // 2 if 1 <= number <= 3 else 1 if number in (6, 7) else draw(ROLLOUTS),
+        outbox=number, evidence=words,
     )  # fmt: skip
 
 
@@ -88,13 +102,21 @@ def test_facts_that_were_stored_between_go_on_as_if_they_had_not(history: list[R
     assert facts.to_json() == folded(history)
 
 
+STEPS = Steps(actions=(InstallAction.DOWNLOAD_ONLY, InstallAction.INSTALL_ASAP), tries=2)
+DECLARED = Course(1, STEPS, instrument=Instrument.DECLARATION, platform=Platform.IPADOS, can_declare=True)
+
+
 class Device(RuleBasedStateMachine):
     """One device whose news come as they please; what the kit would do is asked after each."""
 
     def __init__(self) -> None:
         super().__init__()
         self.facts, self.news = Facts(), list[RolloutEvent]()
-        self.course = Course(1, Steps(actions=(InstallAction.DOWNLOAD_ONLY, InstallAction.INSTALL_ASAP), tries=2))
+        self.course = Course(1, STEPS)
+
+    @initialize(course=st.sampled_from([Course(1, STEPS), Course(1, STEPS, can_declare=True), DECLARED]))
+    def is_planned(self, course: Course) -> None:
+        self.course = course
 
     @rule(event=events())
     def hears(self, event: RolloutEvent) -> None:
@@ -127,6 +149,14 @@ class Device(RuleBasedStateMachine):
             assert decision.due_at is not None
             assert decision.due_at > NOW
         assert (1 in self.facts.proven) == (state is State.DONE)
+
+    @invariant()
+    def a_command_and_a_declaration_are_never_about_at_once(self) -> None:
+        decision = next_steps(self.facts, self.course, Gate(NOW, NOW + MINUTE), NOW, Cadences())
+        gives = any(isinstance(act, Assign) and act.role == GIVE for act in decision.acts)
+        steps = any(isinstance(act, Intend) for act in decision.acts)
+        assert not (steps and (gives or held(self.facts.assignments) or declares(self.facts, self.course)))
+        assert not (gives and self.facts.on_server)
 
     @invariant()
     def a_push_outside_the_window_wakes_nobody_who_may_install(self) -> None:
