@@ -421,6 +421,10 @@ class Kit:
         assert isinstance(draft, Draft), draft
         return self.start(draft).id
 
+    def needs_another(self, devices: int) -> bool:
+        """Does a rollout that so many devices take wait for a second person?"""
+        return _people.second_person(self).wanted(devices)
+
     def rehearse(self, draft: Draft) -> Rollout:
         """In the lab, where no device is real, begin at once unless a rollout runs there; elsewhere begin nothing.
 

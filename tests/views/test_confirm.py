@@ -12,10 +12,12 @@ from osupdate_kit.errors import RolloutError
 from osupdate_kit.fleet.devices import Device, DeviceKey
 from osupdate_kit.fleet.selection import Selection
 from osupdate_kit.kit import Kit
+from osupdate_kit.kit.people import keep_rule
 from osupdate_kit.kit.plans import Draft, draft
 from osupdate_kit.protocol.terms import InstallAction, Platform
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.journey import Instrument
+from osupdate_kit.rollout.people import SecondPerson
 from osupdate_kit.rollout.plan import DEFAULT_ACTIONS, RolloutPlan
 from osupdate_kit.rollout.policy import DAY
 from osupdate_kit.rollout.targets import Target
@@ -54,10 +56,14 @@ class Office:
 
     begun: list[AnyDraft] = field(default_factory=list)
     fault: Exception | None = None
+    alone: int = 1_000_000  # devices for which no second person is needed
     free: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.free.set()
+
+    def needs_another(self, devices: int) -> bool:
+        return devices > self.alone
 
     def issue(self, draft: AnyDraft) -> int:
         assert threading.current_thread() is not threading.main_thread()
@@ -394,6 +400,21 @@ def test_the_kit_begins_what_was_confirmed_and_refuses_it_a_second_time(tmp_path
     eventually(lambda: again.stage is Stage.READ)
     assert f"rollout {widget.rollout}" in again.stand["error"]
     assert len(kit.rollouts()) == 1
+
+
+def test_who_needs_a_second_person_reads_so_before_the_first_click(tmp_path: Path) -> None:
+    world = scene(tmp_path, 30)
+    kit: Kit = world.kit
+    keep_rule(kit, SecondPerson(over=3))
+    planned = kit.plan(world.selection(), target=MACS, allow_major=True)
+    widget = Confirm(planned, kit)
+    assert widget.view["count"] > 3
+    assert widget.view["another"]
+    assert not Confirm(made(macs=3), kit).view["another"]
+    issue(armed(widget))
+    assert widget.rollout is not None
+    assert kit.status(widget.rollout).approval
+    widget.close()
 
 
 def test_waves_are_named_with_their_size_opening_and_pace() -> None:

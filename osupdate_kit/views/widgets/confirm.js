@@ -67,6 +67,7 @@ function render({ model, el: host }) {
         view.stale ? note("attention", el("b", {}, `${count(view.stale)} ${view.stale === 1 ? "inventory is" : "inventories are"} older than ${view.stale_days} days`),
           "; free space and version may have changed. ",
           el("button", { class: "link", "data-key": "stale", onclick: () => send({ kind: "show", which: "stale" }) }, "Show them")) : null,
+        view.another ? note("attention", el("b", {}, "A second person has to approve."), " Until then nothing is sent: so many devices need two.") : null,
         view.by_declaration ? note("attention", el("b", {}, `${devices(view.by_declaration)} by declaration:`),
           ` each installs by ${view.declared_by}, whatever happens to us: without this kit, the server, or the network.`,
           " It can be taken back: pause, halt, hold and cancel do, for each device that connects before its deadline.") : null,
@@ -102,7 +103,8 @@ function render({ model, el: host }) {
       stand.error && !used ? el("ul", { class: "notes" }, note("lost", el("b", {}, "Not issued. "), stand.error)) : null,
       now === "issuing" ? el("ul", { class: "notes" }, note("active", `Beginning the rollout of ${devices(view.count)}…`)) : null,
       now === "issued" ? el("ul", { class: "notes" }, note("reached", el("b", {}, `Rollout ${stand.rollout} has begun`),
-        ` for ${devices(view.count)}. Watch it in the monitor: devices are told step by step, inside their window.`,
+        view.another ? ` and waits for another person: osupdate-kit rollout approve ${stand.rollout}. Until then nothing is sent.`
+          : ` for ${devices(view.count)}. Watch it in the monitor: devices are told step by step, inside their window.`,
         " This confirmation is used up; another plan needs another one.")) : null);
     hint.textContent = used ? "" : !view.count ? (view.selected ? "No selected device can take this plan; the preview says why." : "")
       : now === "armed" ? "Armed. The next click begins the rollout."

@@ -47,6 +47,9 @@ class Issuer(Protocol):
     def issue(self, draft: Draft) -> int:
         """Keep the plan with its membership and begin its rollout; the rollout's number."""
 
+    def needs_another(self, devices: int) -> bool:
+        """Does a rollout that so many devices take wait for a second person?"""
+
 
 class Stage(StrEnum):
     """Where one stands. Only ARMED takes the last click."""
@@ -318,6 +321,7 @@ class Confirm(anywidget.AnyWidget):
             "selected": parts.selected,
             "count": self._count,
             "forced": self._forced,
+            "another": bool(self._count) and self._issuer.needs_another(self._count),
             "by_command": parts.by_command,
             "by_declaration": parts.by_declaration,
             "declared_by": declared_by(draft.plan.declaring) if draft and parts.by_declaration else "",
