@@ -137,6 +137,13 @@ def test_what_a_list_of_updates_shares_is_read() -> None:
     assert read_plist(body) == {"AvailableOSUpdates": items}
 
 
+def test_a_text_of_900_bytes_may_be_referred_to_a_hundred_times() -> None:
+    """Honest lists share much: what a body swells to is bounded by its size, generously."""
+    text = b"\x5f\x11" + struct.pack(">H", 900) + b"x" * 900
+    body = binary([b"\xd1\x01\x02", b"\x51k", b"\xaf\x10\x64" + b"\x03" * 100, text])
+    assert read_plist(body) == {"k": ["x" * 900] * 100}
+
+
 def test_nested_binary_arrays_beyond_pythons_stack_are_refused() -> None:
     body, found = b"bplist00", []
     for item in [
