@@ -494,7 +494,7 @@ def test_what_ended_or_left_is_stepped_no_more_and_an_intention_is_not_doubled()
     assert intends(s.load(1, 10)) == intends(s.load(1, 10, "not_now")) == intends(s.load(1, 10, "acknowledged")) == 0
     assert intends(*s.failed(1)) == FIRST
     assert intends(s.load(1, 10), s.both(20, "ready")) == INSTALL  # the download came by itself
-    assert possible(s.after(s.proof(10, 1)), s.TWO, s.GATE) == Possible()
+    assert possible(s.after(s.proof(10, 1)), s.TWO, s.GATE) == Possible(0, False, False, False, False)
 
 
 # --- The second instrument ---
