@@ -13,6 +13,7 @@ from osupdate_kit.rollout.assignments import (
     GIVE,
     TAKE,
     Assignment,
+    Said,
     Told,
     armed,
     held,
@@ -266,6 +267,13 @@ def test_an_assignment_stands_on_the_server_from_its_sending_until_its_end_has_a
     elif role == TAKE:
         assert newest(rows) == (5, GIVEN_5)
     assert held(rows) == (min(rows.items()) if there else None)
+
+
+def test_a_new_assignment_has_not_failed_and_joins_to_the_furthest_of_each() -> None:
+    assert Assignment(1) == Assignment(1, GIVE, Box.INTENDED, "", enforce_at=0, failures=0, invalid_at=0)
+    one, other = Assignment(1, GIVE, Box.SENDING, SET, 7, 2, 0), Assignment(1, GIVE, Box.QUEUED, "", 0, 1, 9)
+    assert one.join(other) == other.join(one) == Assignment(1, GIVE, Box.QUEUED, SET, 7, 2, 9)
+    assert (Told(), Said()) == ((0, 0), (0, ""))
 
 
 def test_what_a_row_takes_back_is_the_newest_that_was_given_before_it() -> None:

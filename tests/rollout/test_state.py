@@ -575,6 +575,24 @@ def test_facts_of_a_commanded_device_are_kept_without_the_cells_of_declarations(
         assert len(facts.to_json()) > len(commanded.to_json())
 
 
+def test_what_a_store_has_kept_means_the_same_for_ever() -> None:
+    steps = {number: [1, 2, "InstallASAP", number, 0, 0, "", 0, False, False] for number in range(5)}
+    answers = {10 + answer: [1, 2, "InstallASAP", 4, answer, 0, "", 0, False, False] for answer in range(6)}
+    kept = Facts.from_json(json.dumps([steps | answers, {}, {}, [20, 3, 0.5]]))
+    boxes = [Box.INTENDED, Box.SENDING, Box.WITHDRAWN, Box.REFUSED, Box.QUEUED]
+    assert [kept.steps[number].box for number in range(5)] == boxes
+    said = ["none", "not_now", "failed", "needs_download", "no_update", "acknowledged"]
+    assert [Answer(kept.steps[10 + number].answer).name.lower() for number in range(6)] == said
+    assert kept.installing
+    assert [Facts.from_json(f"[{{}},{{}},{{}},[20,{look},0.5]]").loading for look in range(4)] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert Facts.from_json("[{},{},{},[20,2,1.0]]").ready
+
+
 # --- The second instrument ---
 
 
