@@ -1,6 +1,7 @@
 """The plan's YAML: read back to an equal plan, and what it does not know is named."""
 
 import re
+from dataclasses import fields
 from datetime import date, time
 from typing import Any
 
@@ -396,10 +397,11 @@ def test_a_steps_window_is_the_plans_and_downloads_have_their_own() -> None:
     assert schedule.hours(Kin(), downloads=True).blackouts == (EXAMS,)
 
 
-def test_waiting_times_are_what_the_docs_say_until_settings_say_otherwise() -> None:
-    waits = Cadences()
-    assert (waits.silent_after_hours, waits.stalled_after_hours, waits.place_hours) == (72, 48, 4)
-    assert (waits.retry_backoff_minutes, waits.scan_wait_minutes) == (60, 10)
+def test_waiting_times_are_what_the_settings_page_says() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    told = {name: float(value) for name, value in re.findall(r"^\| `engine\.(\w+)` \| (\d+) \|", page, re.MULTILINE)}
+    waits = {field.name: getattr(Cadences(), field.name) for field in fields(Cadences)}
+    assert waits == {name: told[name] for name in waits}
     assert (MINUTE, HOUR, DAY) == (60 * 10**6, 3600 * 10**6, 86_400 * 10**6)
 
 

@@ -18,7 +18,6 @@ from osupdate_kit.rollout.policy import DAY
 from osupdate_kit.rollout.preflight import (
     BLOCKING,
     FINDINGS,
-    GB,
     STALE_DAYS,
     Count,
     Finding,
@@ -171,8 +170,11 @@ def found(device: Device = IPAD, aim: str = "18.7.8", *, at: int = NOW, **told: 
     return {*verdict.findings, *verdict.barriers}
 
 
+GIB = 2**30  # AvailableDeviceCapacity is told in binary gigabytes, sizes in bytes
+
+
 def listed(version: str, download: float, install: float, delayed_until: int = 0) -> list[list[object]]:
-    return [[version, int(download * GB), int(install * GB), delayed_until]]
+    return [[version, int(download * GIB), int(install * GIB), delayed_until]]
 
 
 def test_a_device_that_has_told_nothing_bad_has_no_finding() -> None:
