@@ -76,7 +76,7 @@ def deviations(request: Mapping[str, Any], fields: Mapping[str, Any], platform: 
     try:
         result = read_result(fields)
     except ProtocolError as error:
-        return [Deviation("S01", Exception.__str__(error), "a reply that can be read")]
+        return [Deviation("S01", Exception.__str__(error).removeprefix("S01: "), "a reply that can be read")]
     remarks = (remark.partition(": ") for remark in result.remarks)
     found = [Deviation(rule, seen, "what the rule says") for rule, _, seen in remarks]
     if result.status is CommandStatus.ACKNOWLEDGED:

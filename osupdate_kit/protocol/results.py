@@ -20,6 +20,7 @@ from osupdate_kit.protocol.versions import OSVersion
 Fields = Mapping[str, Any]
 Remarks = list[str]
 Item = TypeVar("Item")
+_MOST = 1e300  # a number below it; a property list may say inf and nan
 
 
 class ErrorItem(NamedTuple):
@@ -275,7 +276,7 @@ def _progress(item: Fields, remarks: Remarks) -> UpdateProgress:
     return UpdateProgress(
         product_key=_required(item, "ProductKey", "S07", remarks),
         is_downloaded=_flag(item, "IsDownloaded", "S07", remarks),
-        download_percent_complete=_share(item, remarks),
+        download_percent_complete=_share(item, "DownloadPercentComplete", "S07", remarks),
         status=_word(item, "Status", _PROGRESS_STATUSES, "S07", remarks),
         max_deferrals=_whole(item, "MaxDeferrals", "S08", remarks),
         deferrals_remaining=_whole(item, "DeferralsRemaining", "S08", remarks),
@@ -284,11 +285,11 @@ def _progress(item: Fields, remarks: Remarks) -> UpdateProgress:
     )
 
 
-def _share(item: Fields, remarks: Remarks) -> float | None:
-    share = _real(item, "DownloadPercentComplete", "S07", remarks)
+def _share(item: Fields, key: str, rule: str, remarks: Remarks) -> float | None:
+    share = _real(item, key, rule, remarks)
     if share is None or 0 <= share <= 1:
         return share
-    remarks.append(f"S07: DownloadPercentComplete {share} is no fraction of 1")
+    remarks.append(f"{rule}: {key} {share} is no fraction of 1")
     return share / 100 if 1 < share <= 100 else None
 
 
@@ -301,7 +302,8 @@ def _device(item: Fields, remarks: Remarks) -> DeviceReport:
             os_version = OSVersion.parse(version)
         except ProtocolError:
             remarks.append(f"R13: OSVersion {_cut(version)} is no version")
-    battery = _real(item, "BatteryLevel", rule, remarks)
+    battery = item.get("BatteryLevel")
+    unknown = type(battery) in (int, float) and battery == -1
     return DeviceReport(
         udid=_text(item, "UDID", rule, remarks),
         serial_number=_text(item, "SerialNumber", rule, remarks),
@@ -316,7 +318,7 @@ def _device(item: Fields, remarks: Remarks) -> DeviceReport:
         model_name=_text(item, "ModelName", rule, remarks),
         is_apple_silicon=_flag(item, "IsAppleSilicon", rule, remarks),
         available_device_capacity=_real(item, "AvailableDeviceCapacity", rule, remarks),
-        battery_level=battery if battery is not None and battery >= 0 else None,
+        battery_level=None if unknown else _share(item, "BatteryLevel", rule, remarks),
         is_multi_user=_flag(item, "IsMultiUser", rule, remarks),
         is_mdm_lost_mode_enabled=_flag(item, "IsMDMLostModeEnabled", rule, remarks),
         awaiting_configuration=_flag(item, "AwaitingConfiguration", rule, remarks),
@@ -411,7 +413,7 @@ def _real(item: Fields, key: str, rule: str, remarks: Remarks) -> float | None:
     value = item.get(key)
     if value is None:
         return None
-    if type(value) in (int, float) and value == value:
+    if type(value) in (int, float) and abs(value) < _MOST:
         return float(value)
     remarks.append(f"{rule}: {key} is no number: {_cut(value)}")
     return None

@@ -711,7 +711,7 @@ def check_result(fields: Fields, request_type: RequestType, platform: Platform, 
     try:
         result = read_result(fields)
     except ProtocolError as error:
-        book.breaks("S01", error.args[0])
+        book.breaks("S01", error.args[0].removeprefix("S01: "))
         return book.findings()
     for remark in result.remarks:
         rule, _, reason = remark.partition(": ")

@@ -33,7 +33,7 @@ class OSVersion:
         return self.numbers == other.numbers if isinstance(other, OSVersion) else NotImplemented
 
     def __lt__(self, other: "OSVersion") -> bool:
-        return self.numbers < other.numbers
+        return self.numbers < other.numbers if isinstance(other, OSVersion) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.numbers)

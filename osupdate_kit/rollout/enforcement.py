@@ -100,7 +100,7 @@ def since_of(words: object) -> Mapping[Platform, OSVersion]:
 def deadline(declaring: Declaring, hours: Hours, now: int, time_zone: str, last: int) -> tuple[datetime, int]:
     """By when a device that is assigned now must install: in its own time without a zone, and as an instant.
 
-    It lies in the plan's window, and before `last`, the rollout's own deadline, wherever that leaves an hour.
+    It lies in the plan's window, and an hour before `last`, the rollout's own deadline, wherever that leaves an hour.
     """
     zone = zone_of(time_zone)
     local = deadline_local(_local(now, zone), declaring.days, at=declaring.at, weekends=declaring.weekends)
@@ -108,7 +108,7 @@ def deadline(declaring: Declaring, hours: Hours, now: int, time_zone: str, last:
     gate = hours.gate(at, time_zone)
     if not gate.open_since and gate.changes_at:
         at = gate.changes_at
-    if at > last:
+    if at > last - HOUR:
         gate = hours.gate(last - HOUR, time_zone)
         at = last - HOUR if gate.open_since else gate.shut_since - HOUR
     at = max(at, now + HOUR) // MINUTE * MINUTE

@@ -193,8 +193,10 @@ def _told_later(facts: Facts, course: Course) -> bool:
     if not told or facts.waits_for(RequestType.DECLARATIVE_MANAGEMENT, course.rollout):
         return False
     last = assigned.newest(facts.assignments)
-    refused = last is not None and facts.untold.outbox > last[0] and facts.untold.at >= facts.cleared_at
-    return not refused
+    if last is None or facts.untold.at < facts.cleared_at:
+        return True
+    number, one = last
+    return facts.untold.outbox <= max(number, facts.retried.get(one.rollout, 0))
 
 
 # --- Timers -----------------------------------------------------------------------------------------------------------

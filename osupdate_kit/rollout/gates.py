@@ -6,7 +6,7 @@ halt does, to the service.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from math import log
+from math import ceil, log
 from typing import NamedTuple
 
 from osupdate_kit.rollout.policy import HOUR
@@ -158,8 +158,8 @@ def waits_for(opening: Opening, now: int, before: Progress | None, *, stopped: b
             over = ": all have ended, a person may open it" if before.ended == before.devices else ""
             return f"{done}, {asked}{over}"
         if now < before.reached_at + opening.soak_hours * HOUR:
-            left = before.reached_at + opening.soak_hours * HOUR - now
-            return f"the wave before it to soak, {left / HOUR:.0f} more hours"
+            left = ceil((before.reached_at + opening.soak_hours * HOUR - now) / HOUR)
+            return f"the wave before it to soak, {left} more hour{'' if left == 1 else 's'}"
     return "a person to open it" if opening.by_hand else ""
 
 

@@ -192,10 +192,9 @@ class RolloutPlan:
                 releases=_ref_of(words["releases"]) if words.get("releases") else None,
                 where=str(words.get("where", "")),
                 actions=parse_actions(f"{platform}={text}" for platform, text in words["actions"].items()),
-                max_user_deferrals=words.get("max_user_deferrals"),
                 priority=Priority(priority) if priority else None,
-                tries=int(words.get("tries", 3)),
                 declaring=Declaring.from_words(words["declaring"]) if words.get("declaring") else Declaring(),
+                **_numbers(words),
                 **timing(words),
                 time_zone=str(words.get("time_zone") or ""),
                 deadline_at=micros(words["deadline_at"]),
@@ -208,6 +207,11 @@ class RolloutPlan:
             ) from None
         except (TypeError, ValueError, AttributeError, ProtocolError) as error:
             raise PlanError(f"The plan cannot be read: {error}", remedy="Correct the value, or plan anew.") from None
+
+
+def _numbers(words: Mapping[str, Any]) -> dict[str, Any]:
+    readers = {"max_user_deferrals": count, "tries": count}
+    return read({key: words[key] for key in readers if words.get(key) is not None}, readers, "the plan")
 
 
 def _ref_words(ref: CatalogueRef) -> dict[str, str]:

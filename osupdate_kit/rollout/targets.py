@@ -14,10 +14,10 @@ from osupdate_kit.errors import PlanError, ProtocolError
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.state import Listed, Version
 from osupdate_kit.rollout.words import Written, plain, read
+from osupdate_kit.rollout.words import text as words_text
 
 _BUILD = re.compile(r"\d+[A-Z]\d+")
 _SUPPLEMENTAL_BUILD = re.compile(r"\d+[A-Z]\d+[a-z]")
-_LEADING_VERSION = re.compile(r"\d+(\.\d+){0,2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +63,14 @@ class Target:
     def parse(cls, text: str) -> "Target":
         """What `str` of a target says: a version, then its suffix and builds if there are any; or a product key."""
         first, *more = text.split(" ")
-        if not _LEADING_VERSION.fullmatch(first):
+        try:
+            words: dict[str, Any] = {"version": OSVersion.parse(first)}
+        except ProtocolError:
             return cls(product_key=text)
-        words: dict[str, Any] = {}
         for part in more:
             build = "build" if _BUILD.fullmatch(part) else "extra"
             words["supplemental_build" if _SUPPLEMENTAL_BUILD.fullmatch(part) else build] = part
-        return cls(version=OSVersion.parse(first), **words)
+        return cls(**words)
 
     def words(self) -> dict[str, Any]:
         """As a plan's YAML holds it."""
@@ -83,15 +84,15 @@ class Target:
         return {key: value for key, value in words.items() if value}
 
     @classmethod
-    def from_words(cls, words: dict[str, Any]) -> "Target":
-        """Raises ValueError or ProtocolError for anything else."""
-        return cls(
-            version=_version(words["version"]) if words.get("version") else None,
-            build=str(words.get("build", "")),
-            supplemental_build=str(words.get("supplemental_build", "")),
-            extra=str(words.get("extra", "")),
-            product_key=str(words.get("product_key", "")),
-        )
+    def from_words(cls, words: object) -> "Target":
+        """Raises PlanError, naming the key."""
+        target = cls(**read(words, _TARGET_READERS, "the target"))
+        if bool(target.version) == bool(target.product_key):
+            raise PlanError(
+                "The target names neither a version nor a product key, or both.",
+                remedy="Give a version, or the product key of a macOS item.",
+            )
+        return target
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
@@ -183,15 +184,15 @@ def aim_of(
     for word in text.replace(",", " ").split():
         name, sign, value = word.partition("=")
         if word in _LATEST_WORDS:
-            rule["latest"] = _LATEST_WORDS[word]
+            _say(rule, "latest", _LATEST_WORDS[word])
         elif word.startswith("+") and word.endswith("d"):
-            rule["after_days"] = _number(word[1:-1])
+            _say(rule, "after_days", _number(word[1:-1]))
         elif name == ">":
-            rule["floor"] = value
+            _say(rule, "floor", value)
         elif sign:
-            rule["by_major"] |= {name: value}
+            _say(rule["by_major"], name, value)
         else:
-            rule["version"] = word
+            _say(rule, "version", word)
     rule = {key: value for key, value in rule.items() if value}
     if bool(rule) == bool(product_key):
         raise PlanError("A plan has one target.", remedy="Give a version, a rule, or the product key of a macOS item.")
@@ -203,12 +204,18 @@ def aim_of(
     return Target(), Goal.from_words(rule)
 
 
+def _say(words: dict[Any, Any], key: str, value: object) -> None:
+    if words.get(key, value) not in (value, "", 0):
+        raise PlanError(f"The target says {words[key]} and {value}.", remedy="Give one of them.")
+    words[key] = value
+
+
 _LATEST_WORDS = {"latest-minor": "minor", "latest-major": "major"}
 
 
 def _pairs(by_major: Mapping[int, str] | Iterable[str]) -> dict[Any, str]:
     if isinstance(by_major, Mapping):
-        return dict(by_major)
+        return {str(major): version for major, version in by_major.items()}
     return {major: version for major, _, version in (text.partition("=") for text in by_major)}
 
 
@@ -271,6 +278,13 @@ def _major(value: object) -> int:
     return major
 
 
+_TARGET_READERS: Mapping[str, Any] = {
+    "version": _version,
+    "build": words_text,
+    "supplemental_build": words_text,
+    "extra": words_text,
+    "product_key": words_text,
+}
 _READERS: Mapping[str, Any] = {
     "latest": _latest,
     "after_days": _days,

@@ -111,8 +111,12 @@ class Worker:
             seen[read.key] = max(seen.get(read.key, 0), self._seen_at(read))
             row = answered.get((read.key, read.event.command_uuid)) if read.result else None
             device = devices[read.key]
-            event = self._event(tx, read, row, facts_of(device.facts), journeys.get(read.key, ()))
-            better = _described(device, read)
+            try:
+                event = self._event(tx, read, row, facts_of(device.facts), journeys.get(read.key, ()))
+                better = _described(device, read)
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # of one device, for one
+                log.exception("event %s of %s cannot be taken", read.row.id, read.row.server)
+                continue
             if better is not device and better != device:
                 devices[read.key] = better
                 described.add(read.key)

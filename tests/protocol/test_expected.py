@@ -133,7 +133,7 @@ LISTED = [{"ErrorDomain": "MCMDMErrorDomain", "ErrorCode": 12054}]
              "ProductName, InstallSize", "required by Apple's schema", ""),
         ]),
         (LIST, {"Status": "Sleeping"}, None, [
-            ("S01", "S01: Status 'Sleeping' is none of a device's five.", "a reply that can be read", ""),
+            ("S01", "Status 'Sleeping' is none of a device's five.", "a reply that can be read", ""),
         ]),
     ],
 )  # fmt: skip

@@ -142,6 +142,17 @@ def test_the_device_tells_of_itself() -> None:
     assert rules_of(odd) == ["R13"]
 
 
+@pytest.mark.parametrize(
+    ("told", "level", "rules"),
+    [(1, 1.0, []), (75, 0.75, ["R17"]), (101, None, ["R17"]), (-0.5, None, ["R17"]), (float("inf"), None, ["R17"]),
+     (float("-inf"), None, ["R17"]), (float("nan"), None, ["R17"])],
+)  # fmt: skip
+def test_a_battery_is_charged_to_a_share(told: float, level: float | None, rules: list[str]) -> None:
+    result = reply(QueryResponses={"OSVersion": "18.7", "BatteryLevel": told})
+    assert result.device is not None
+    assert (result.device.battery_level, rules_of(result)) == (level, rules)
+
+
 def test_every_key_of_a_device_stands_under_its_name() -> None:
     texts = {
         "UDID": "udid", "SerialNumber": "serial_number", "DeviceName": "device_name", "BuildVersion": "build_version",

@@ -57,3 +57,5 @@ def test_equal_versions_are_one_key_and_a_text_is_no_version() -> None:
     assert v("26.10") > v("26.9")
     assert {v("14"), v("14.0"), v("14.0.0")} == {v("14.0")}
     assert v("14") != "14"
+    with pytest.raises(TypeError):
+        assert v("14") < "15"  # type: ignore[operator]

@@ -121,6 +121,9 @@ def test_a_deadline_that_is_none_is_refused_when_the_plan_is_made(words: dict[st
         (Declaring(at="05:00"), NIGHTS, FAR, "2026-11-23 20:00"),
         (HERE, ALWAYS, instant("2026-11-20 09:00"), "2026-11-20 09:00"),  # an hour before the rollout's end
         (HERE, NIGHTS, instant("2026-11-20 22:00"), "2026-11-20 22:00"),
+        (Declaring(days=2), ALWAYS, instant("2026-11-20 19:00"), "2026-11-20 19:00"),  # 19:00 there is 18:00 here
+        (Declaring(days=2), ALWAYS, instant("2026-11-20 18:10"), "2026-11-20 18:10"),
+        (Declaring(days=2), ALWAYS, instant("2026-11-20 18:00"), "2026-11-20 18:00"),
         (HERE, NIGHTS, instant("2026-11-20 09:00"), "2026-11-20 04:00"),  # an hour before the last window closes
         (HERE, NIGHTS, instant("2026-11-20 05:00"), "2026-11-20 04:00"),  # the end, less an hour, is when it closes
     ],

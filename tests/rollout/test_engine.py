@@ -629,6 +629,12 @@ def test_a_device_that_refuses_to_be_told_is_told_again_only_when_it_enrols_anew
     assert asks(refused, s.news(EventKind.AUTHENTICATED, 11))
 
 
+def test_a_device_that_refused_to_be_told_is_told_again_when_a_person_retries() -> None:
+    refused = [s.NEW_IPAD, s.given(5), s.told(6, "failed")]
+    assert DDM not in turn(s.after(*refused), 0, s.DECLARED)[0]
+    assert DDM in turn(s.after(*refused, s.news(EventKind.RETRIED, 0, 6)), 0, s.DECLARED)[0]
+
+
 def test_a_device_waits_for_its_deadline_and_is_then_asked_as_often_as_any() -> None:
     facts = s.after(
         s.NEW_IPAD, s.given(5, enforce_at=clock(600)), s.told(6), seen_at(0),

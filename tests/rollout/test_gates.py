@@ -197,6 +197,7 @@ ALL_ENDED = ": all have ended, a person may open it"
         (SHARE, Progress(10, 5, 10, 0), f"5 of 10 are done in the wave before it (50%), 90% are asked for{ALL_ENDED}"),
         (SHARE, Progress(0, 0, 0, 0), f"0 of 0 are done in the wave before it (100%), 90% are asked for{ALL_ENDED}"),
         (SHARE, Progress(10, 9, 9, NOW - 4 * HOUR), "the wave before it to soak, 20 more hours"),
+        (SHARE, Progress(10, 9, 9, NOW - 24 * HOUR + 25 * MINUTE), "the wave before it to soak, 1 more hour"),
         (SHARE, Progress(10, 9, 9, NOW - 24 * HOUR), ""),
         (Opening(soak_hours=0.5), Progress(10, 0, 0, NOW - 30 * MINUTE), ""),
         (Opening(done_share=0.5, by_hand=True), Progress(10, 5, 5, NOW), "a person to open it"),

@@ -196,6 +196,7 @@ def test_a_device_that_has_told_nothing_bad_has_no_finding() -> None:
         ({"AvailableDeviceCapacity": 4.0, "AvailableOSUpdates": listed("18.7.8", 2, 0)}, {Finding.SPACE_SHORT}),
         ({"AvailableDeviceCapacity": 7.0, "AvailableOSUpdates": listed("18.7.8", 2, 0)}, set()),
         ({"AvailableOSUpdates": listed("18.7.8", 2, 1, NOW + DAY)}, {Finding.DELAYED}),
+        ({"AvailableOSUpdates": [*listed("Firmware", 2, 1), *listed("18.07.8", 2, 1, NOW + DAY)]}, {Finding.DELAYED}),
         ({"AvailableOSUpdates": listed("18.7.8", 2, 1, NOW - DAY)}, set()),
     ],
 )

@@ -106,6 +106,21 @@ def test_a_version_is_not_the_number_that_it_looks_like() -> None:
     assert str(RolloutPlan.from_yaml(text.replace("'18.1'", "18.10")).target) == "18.10"
 
 
+def test_what_begins_with_more_digits_than_a_version_has_is_a_product_key() -> None:
+    assert Target.parse("1234567890") == Target(product_key="1234567890")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["18.7.2 18.7.3", "latest-minor latest-major", "latest-minor +7d +8d", "15=15.7.1 15=15.7.9", ">=18.1,>=18.9 26.1"],
+)
+def test_words_that_contradict_each_other_are_refused(text: str) -> None:
+    with pytest.raises(PlanError, match="The target says") as caught:
+        aim_of(text)
+    assert caught.value.remedy
+    assert aim_of("15=15.7 15=15.7", by_major={15: "15.7"}) == aim_of("15=15.7")
+
+
 # --- proof ---
 
 RESPONSE = Target(version=OSVersion.parse("16.5.1"), extra="(a)", supplemental_build="20F770750b")

@@ -57,7 +57,8 @@ def test_what_a_later_report_does_not_say_stays_and_a_small_change_is_none() -> 
 
 
 def test_a_battery_that_is_unknown_says_nothing() -> None:
-    assert heard(EMPTY, 5, QueryResponses={"OSVersion": "26.6", "BatteryLevel": -1.0}).device.told == {}
+    for level in (-1.0, float("inf"), float("nan"), "full"):
+        assert heard(EMPTY, 5, QueryResponses={"OSVersion": "26.6", "BatteryLevel": level}).device.told == {}
 
 
 def test_a_time_zone_of_a_list_stays_and_one_that_nobody_knows_is_none() -> None:
