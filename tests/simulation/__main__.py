@@ -105,10 +105,11 @@ def many(
 ) -> bool:
     """Run seeds, print what was injected and reached, and which failed; True if none did.
 
-    keep: the sums so far; where the file is there, the run goes on behind the seeds that it holds.
+    keep: the sums so far; where the file is there, the run tries again what broke, and goes on behind its seeds.
     """
     total, begun = Sum.load(keep) if keep and keep.exists() else Sum(), time.perf_counter()
     spent = total.seconds
+    total.failed = {seed: broken for seed in total.failed if (broken := outcome_of(seed).broken)}
     with ProcessPoolExecutor(jobs) as pool:
         work = pool.map(outcome_of, range(first + total.seeds, first + count), chunksize=1 if stop else 5)
         for outcome in work:
