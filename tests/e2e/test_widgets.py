@@ -258,7 +258,7 @@ def test_a_second_person_approves_in_the_monitor(open_notebook: OpenNotebook) ->
     notebook = open_notebook(WORLD, SECOND)
     monitor = widget(notebook, "monitor")
     expect(monitor.get_by_text("its plan waits for another person")).to_be_visible()
-    expect(monitor.get_by_text("for another person to approve of its plan").first).to_be_visible()
+    expect(monitor.get_by_text("for another person to approve of the plan").first).to_be_visible()
     monitor.get_by_role("button", name="Approve…").press("Enter")
     sure = monitor.get_by_role("group", name="Are you sure?")
     expect(sure).to_contain_text("You are the second person")

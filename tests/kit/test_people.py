@@ -156,7 +156,7 @@ def test_what_waits_for_a_second_person_is_told_wherever_people_look(office: Off
     assert "waits for a second person" in need.what
     assert f"rollout approve {rollout.id}" in need.remedy
     told = office.ada.why(next(device.serial for device in rollout.status().devices if device.state == "held"))
-    assert "It waits for another person to approve of its plan." in told.finding
+    assert "It waits for another person to approve of the plan." in told.finding
     assert f"rollout approve {rollout.id}" in told.remedy
     office.rehearsal.run(2.3)  # longer than patience lasts: nobody stalls who may not begin
     shown = Counter(rollout.devices()["state"])

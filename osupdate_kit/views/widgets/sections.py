@@ -203,17 +203,17 @@ def _wait(wait: Wait, watched: Watched) -> Section:
 
 
 _WAITS: Mapping[str, str] = {
-    "held": "for their next step, which is decided when they are due",
-    "knocking": "to show themselves; pushed, and not seen since",
+    "held": "for the next step, which is decided when it is due",
+    "knocking": "for a sign of life; pushed, and not seen since",
     "queued": "to fetch the command from the server",
     "not_now": "to be unlocked or idle; the answered command stays the open one",
     "listing": "to scan for updates and list them (macOS)",
-    "scheduled": "to begin; accepted, and asked how far they are",
+    "scheduled": "to begin; accepted, and asked for progress",
     "downloading": "to finish the download",
-    "downloaded": "to show themselves, then to be told to install; the download is complete",
+    "downloaded": "for a sign of life, then for the install step; the download is complete",
     "deferred": "for a person to let it install",
-    "installing": "to install, restart, and report their version",
-    "verifying": "to say which version they run now",
+    "installing": "to install, restart, and report the version",
+    "verifying": "to say which version runs now",
 }
 
 
@@ -234,7 +234,7 @@ _BY_ITSELF: Mapping[str, str] = {
 
 
 def wait_words(state: str, reason: str, window: Window, declaration: Standing = Standing.NO) -> str:
-    """For what or whom such devices wait: completes "104 devices wait …"; empty for an end, or what needs a person."""
+    """For what or whom such devices wait: completes "104 devices wait …", or "it waits …"; empty for an end, or what needs a person."""
     words = _WAITS.get(state, "")
     if words and declaration:
         words = _DECLARED[declaration]
@@ -244,7 +244,7 @@ def wait_words(state: str, reason: str, window: Window, declaration: Standing = 
         where = "" if window.opens == window.closes else f", {window} device-local"
         return f"for the install window{where}" + ("; the download is complete" if state == "downloaded" else "")
     if reason == APPROVAL:
-        return "for another person to approve of its plan"
+        return "for another person to approve of the plan"
     if reason in ("paused", "halted"):
         return f"for a person to resume: the rollout is {reason}"
     if reason == "cancelled" and state in ("held", "downloaded") and declaration is not Standing.LEAVING:
