@@ -209,7 +209,10 @@ class Checks:
         return any(e.at >= opened - slack for e in self._of.truth.of(udid, What.AWAKE))
 
     def _may_begin(self, server: str, udid: str, rollout: int, told: str) -> None:
-        """Its wave is open, it has a place, and nothing that stands halted is about it."""
+        """It waits for nobody's approval, its wave is open, it has a place, and nothing that is halted is about it."""
+        sql = "SELECT count(*) FROM approvals WHERE rollout = :r AND wanted AND approved_at = 0"
+        if self._value(sql, r=rollout):
+            raise Broken("I2", f"{told}, which waits for a second person")
         sql = "SELECT admitted_at, wave, model, os_version_start, site, platform FROM journey WHERE rollout = :r"
         columns = ("model", "os_version_start", "site", "platform")
         sql += " AND server = :server AND enrollment_id = :udid"

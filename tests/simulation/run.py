@@ -24,6 +24,7 @@ from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.alerts import Watch
 from osupdate_kit.rollout.enforcement import Declaring
+from osupdate_kit.rollout.people import SecondPerson
 from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.policy import Cadences
 from osupdate_kit.rollout.targets import Target
@@ -142,6 +143,7 @@ class Simulation:
         adapters = {name: self._adapter(name) for name in self.servers}
         beside = {name: self._declarations(name) for name in self.servers if story.declares}
         self.person = Kit(self.ledger, adapters, self.clock, Cadences(), who="simulation", declarations=beside)
+        self.other_person = Kit(self.ledger, adapters, self.clock, Cadences(), who="another", declarations=beside)
         self.down_until = 0
         self.rollouts: list[int] = []  # in the order of their beginning; the broken one is not among them
         self.broken_rollout = 0
@@ -308,6 +310,8 @@ class Simulation:
         listed = [self._listed(spec) for spec in story.specs]
         with self.ledger.write() as tx:
             tx.add_devices(listed, now=self.clock.now())
+            if story.approval_hours:
+                tx.set_second_person(SecondPerson(over=1))
             if story.census:
                 tx.census_add([device.key for device in listed], now=self.clock.now())
         self.world.enrol()
@@ -377,6 +381,9 @@ class Simulation:
             return 0
         self.checks.started(rollout, udids)
         self.say(f"  rollout {rollout} starts")
+        if story.approval_hours:
+            at = self.world_clock.now() + int(story.approval_hours * HOUR)
+            self._book(Deed(at=at, what="approve", device=int(story.specs[-1].udid.rpartition("-")[2])))
         return rollout
 
     def _calm(self) -> None:
@@ -419,6 +426,11 @@ class Simulation:
             }
             try:
                 self.person.act(deed.what, rollout, detail=details.get(deed.what, ""))
+            except RolloutError as error:
+                self.say(f"    refused: {error}")
+        elif deed.what == "approve" and rollout:
+            try:
+                self.other_person.act("approve", rollout)
             except RolloutError as error:
                 self.say(f"    refused: {error}")
         elif deed.what == "start":

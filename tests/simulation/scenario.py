@@ -96,6 +96,7 @@ class Scenario:
     skew: int  # how far the server's clock is ahead of ours from the beginning
     declares: bool  # a server of declarations stands beside each MDM server
     enforce_days: int
+    approval_hours: float  # after which another person approves of each rollout; 0: none has to
     starts_at: int  # the rollout
     deadline_at: int
     calm_at: int  # faults end
@@ -126,7 +127,7 @@ def scenario(seed: int) -> Scenario:
     opens = luck.choice((time(22), time(20, 30), time(1), time(8)))
     closes = luck.choice((time(4), time(6, 15), time(5), time(12)))
     storage = luck.choice(("kv", "pgsql"))
-    declared = Random(f"declarations {seed}")
+    declared, approved = Random(f"declarations {seed}"), Random(f"approval {seed}")
     return Scenario(
         seed=seed,
         specs=specs,
@@ -155,6 +156,7 @@ def scenario(seed: int) -> Scenario:
         skew=int(luck.uniform(-15, 15) * MINUTE) if luck.random() < 0.3 else 0,
         declares=declared.random() < 0.5,
         enforce_days=declared.choice((0, 0, 1, 2)),
+        approval_hours=approved.uniform(0.1, 20) if approved.random() < 0.1 else 0,
         starts_at=starts_at,
         deadline_at=deadline_at,
         calm_at=calm_at,
@@ -337,6 +339,7 @@ class Cut:
 
 
 PLAIN: Mapping[str, Callable[[Scenario], Scenario]] = {
+    "approval": lambda story: replace(story, approval_hours=0),
     "window": lambda story: replace(story, window=Window(), download_window=None),
     "download_window": lambda story: replace(story, download_window=None),
     "blackouts": lambda story: replace(story, blackouts=()),
