@@ -207,6 +207,7 @@ def test_a_waiting_wave_is_opened_and_a_halt_lifted(open_notebook: OpenNotebook)
     expect(sure).to_have_count(0)
     halt.get_by_role("button", name="Lift…").press("Enter")
     sure.get_by_role("button", name="Let all devices go on").press("Enter")
+    expect(monitor.get_by_text("Lift is asked for")).to_be_visible()
     notebook.run("world.turn()")
     expect(monitor.locator(".pill")).to_have_text("Running")
 
