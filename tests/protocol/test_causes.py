@@ -144,6 +144,7 @@ def test_words_end_with_domain_and_code(text: str, domain: str, code: int | None
         ("unknown", f"No. ({'x' * 130} 17)", "x" * 120),
         ("unknown", "", "unknown"),
         ("", "", ""),
+        ("unsupported", "No. (com.example.su 17)", "unsupported"),  # behind "unknown" in the alphabet
     ],
 )
 def test_a_failure_is_counted_by_its_class_or_by_its_unlisted_code(failure: str, words: str, name: str) -> None:

@@ -128,6 +128,7 @@ def test_of_all_majors_and_without_a_wait_unless_one_says_otherwise() -> None:
 def test_a_release_without_a_date_has_been_out_for_no_known_number_of_days() -> None:
     undated = catalogue(release("18.7", Offer(A), released_at=0))
     assert versions(undated.fitting(Platform.IOS, A, NOW)) == ["18.7"]
+    assert undated.latest(Platform.IOS, A, NOW) == undated.releases[0]
     assert versions(undated.fitting(Platform.IOS, A, NOW, after_days=0.5)) == []
 
 

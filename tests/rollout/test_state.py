@@ -685,6 +685,7 @@ def test_a_report_says_what_is_shown_and_speaks_of_the_assignment_that_held() ->
     facts = after(given(5), reports(20, "prepared", failures=1), reports(10, "downloading", failures=3))
     assert facts.said == {"state": Said(20, "prepared")}
     assert (facts.assignments[5].failures, facts.assignments[5].invalid_at) == (3, 0)
+    assert after(given(5), reports(20, "prepared")).assignments[5].failures == 0
     none_held = after(reports(20, "prepared", outbox=0, invalid=True))
     assert (none_held.said, dict(none_held.assignments)) == ({"state": Said(20, "prepared")}, {})
 

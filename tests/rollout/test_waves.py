@@ -87,6 +87,7 @@ def test_figures_may_lie_on_their_bounds_and_not_beyond(
         ({"false_halt": 0}, False),
         ({"false_halt": 0.49}, True),
         ({"false_halt": 0.5}, False),
+        ({"false_halt": 0.6}, False),
         ({"by": tuple(SLICES)}, True),
         ({"by": ("owner",)}, False),
     ],
