@@ -182,6 +182,8 @@ def may_send_assignment(facts: Facts, course: Course, outbox: int, gate: Gate) -
         return False
     if one.role == GIVE:
         return may_assign(facts, course, gate)
+    if one.box == Box.SENDING:
+        return True  # perhaps it is taken back already: only the server's word settles what is there
     same = [n for n, other in facts.assignments.items() if n < outbox and other.set_name == one.set_name]
     mine = bool(same) and facts.assignments[max(same)].rollout == course.rollout
     return not (mine and wants_declaration(facts, course, gate))

@@ -149,7 +149,7 @@ class Version(NamedTuple):
     build: str = ""
     supplemental_build: str = ""
     extra: str = ""
-    since: int = 0  # the first time it said so, as far as the worker knew then
+    since: int = 0  # the first time it said so, as far as the worker knew then; 0: not known
 
 
 class Deferrals(NamedTuple):
@@ -530,7 +530,7 @@ def _fold_words(facts: Facts, event: RolloutEvent) -> Facts:
     if "os_version" in words:
         version = Version(
             at, words["os_version"], words.get("build", ""), words.get("supplemental_build", ""),
-            words.get("extra", ""), words.get("since", at),
+            words.get("extra", ""), words.get("since", 0),
         )  # fmt: skip
         changes["version"] = max(facts.version, version)
     if "deferrals" in words:

@@ -86,7 +86,8 @@ class Target:
     @classmethod
     def from_words(cls, words: object) -> "Target":
         """Raises PlanError, naming the key."""
-        target = cls(**read(words, _TARGET_READERS, "the target"))
+        given = {k: v for k, v in words.items() if v not in (None, "")} if isinstance(words, Mapping) else words
+        target = cls(**read(given, _TARGET_READERS, "the target"))
         if bool(target.version) == bool(target.product_key):
             raise PlanError(
                 "The target names neither a version nor a product key, or both.",

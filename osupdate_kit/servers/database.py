@@ -199,12 +199,14 @@ class ServerDatabase:
     def _explained(self, error: SQLAlchemyError) -> OSUpdateKitError:
         cause = " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())[:200]
         where = f"The database of {self.server} ({self._url.render_as_string(hide_password=True)})"
-        denied = isinstance(error, ProgrammingError) or ("denied" in cause and "using password" not in cause)
+        code = getattr(getattr(error, "orig", None), "args", (0,))[0]
+        denied = isinstance(error, ProgrammingError) or code in _MYSQL_DENIES
         if denied or not isinstance(error, OperationalError):
             return ServerRefusedError(f"{where} cannot be read: {cause}", remedy=_GRANT)
         return ServerUnreachableError(f"{where} does not answer: {cause}", remedy=_DOWN)
 
 
+_MYSQL_DENIES = (1044, 1142, 1143, 1054)  # a database, a table, a column; a column that there is not
 _GRANT = "Give a reader of its own what is needed: " + " ".join(grants()[: len(NEEDED)])
 _DOWN = "Check host, port, user and password in its URL, and that the database lets this machine in."
 

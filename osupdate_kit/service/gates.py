@@ -72,12 +72,12 @@ class Standing:
             self.begin(place)
         if place.state in MISSED:
             self.failed += turn.sign
-        if turn.sign < 0 or place.admitted_at <= 0 or not _places(self.plan):
+        if place.admitted_at <= 0 or not _places(self.plan):
             return
-        if place.state in ENDS:
+        if turn.now in ENDS:
             self.leave(place.key)
-        else:  # also one that goes on after an end
-            self.enter(place, turn.at)
+        elif turn.sign > 0:  # also one that goes on after an end
+            self.enter(replace(place, state=turn.now), max(turn.at, self.since.get(place.key, 0)))
 
     def begin(self, place: Place) -> None:
         if (device := hash(place.key)) not in self.who:
@@ -304,14 +304,18 @@ class Gatekeeper:
             return
         loading = Counter(place.site for place in standing.under_way.values() if place.state in LOADS)
         chosen: list[Place] = []
+        over: list[DeviceKey] = []  # who came to an end without a place needs none any more
         for place in islice(tx.waiting(rollout, wave.name), AT_ONCE):
+            if place.state in ENDS:
+                over.append(place.key)
+                continue
             if _within(place, stopped) or (slots and loading[place.site] >= slots):
                 continue
             chosen.append(place)
             loading[place.site] += 1
             if len(chosen) == free:
                 break
-        tx.admit(rollout, [place.key for place in chosen], now)
+        tx.admit(rollout, [*over, *(place.key for place in chosen)], now)
         for place in chosen:
             standing.enter(replace(place, admitted_at=now), now)
 

@@ -63,6 +63,7 @@ class Worker:
 
     def __init__(self, ledger: Ledger, clock: Clock, plans: Plans, *, limit: int = 1000) -> None:
         self._ledger, self._clock, self._plans, self._limit = ledger, clock, plans, limit
+        self.untaken = 0  # events that were read and could not be made evidence, or inventory: a bug of ours
 
     def turn(self) -> int:
         """Take up to `limit` inbox rows; how many were taken."""
@@ -111,12 +112,13 @@ class Worker:
             seen[read.key] = max(seen.get(read.key, 0), self._seen_at(read))
             row = answered.get((read.key, read.event.command_uuid)) if read.result else None
             device = devices[read.key]
+            better, event = device, None
             try:
                 event = self._event(tx, read, row, facts_of(device.facts), journeys.get(read.key, ()))
                 better = _described(device, read)
-            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # of one device, for one
-                log.exception("event %s of %s cannot be taken", read.row.id, read.row.server)
-                continue
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # one device's own
+                self.untaken += 1
+                log.error("event %s of %s is not taken: %s", read.row.id, read.row.server, type(error).__name__)  # noqa: TRY400 - the words may be a device's
             if better is not device and better != device:
                 devices[read.key] = better
                 described.add(read.key)
@@ -222,6 +224,8 @@ class Worker:
         digest = f"{event.command_uuid}:{_digest(event)}"
         if row is not None and row.kind is not OutboxKind.PUSH:
             words = words_of(result, intention_words(row), facts)
+            if "os_version" in words:
+                words.setdefault("since", event.created_at)
             if offered := self._offered(tx, words, journeys):
                 words["offered"] = offered
             proves = self._proves(tx, read, words, row, facts, journeys)

@@ -93,6 +93,7 @@ class Turn(Struct, frozen=True):
     rollout: int
     sign: int
     at: int
+    now: str  # the journey's state by now: what is corrected later comes in no order
     place: Place  # `state`: the one entered or left
 
 
@@ -180,8 +181,9 @@ _LAST_TRANSITION = Statement(select(func.coalesce(func.max(transitions.c.id), ZE
 _NEWS = Statement(
     at_most(
         select(
-            transitions.c.id, transitions.c.rollout, transitions.c.sign, transitions.c.at, journey.c.server,
-            journey.c.enrollment_id, transitions.c.state, journey.c.admitted_at, *_SLICES,
+            transitions.c.id, transitions.c.rollout, transitions.c.sign, transitions.c.at,
+            journey.c.state.label("now"), journey.c.server, journey.c.enrollment_id, transitions.c.state,
+            journey.c.admitted_at, *_SLICES,
         )
         .join(
             journey,
@@ -332,7 +334,7 @@ class Gates(Session):
     def turns_after(self, transition: int, limit: int) -> list[Turn]:
         """Transitions recorded after that one, in order."""
         rows = self._rows(_NEWS, transition, limit)
-        return [Turn(number, rollout, sign, at, _place(row)) for number, rollout, sign, at, *row in rows]
+        return [Turn(number, rollout, sign, at, now, _place(row)) for number, rollout, sign, at, now, *row in rows]
 
     def silence(self, rollout: int, before: int) -> dict[str, tuple[int, int]]:
         """By wave: devices that something was sent to and that are not done, and those not heard of since then."""

@@ -151,13 +151,17 @@ class Ledger:
                 self._kept = self._engine.connect()
                 Transaction(self._kept).driver_connection.execute(f"PRAGMA {WRITER_CACHE}")
             tx = Transaction(self._kept)
+            driver = tx.driver_connection
+            assert not driver.in_transaction, "a transaction of this thread is open: its work would be undone"
             try:
-                tx.driver_connection.execute(begin)
+                driver.execute(begin)
                 yield tx
-                tx.driver_connection.commit()
+                driver.commit()
             except BaseException:
-                tx.driver_connection.rollback()
+                driver.rollback()
                 raise
+            finally:
+                tx.driver_connection = None  # of no use after its end
 
     @contextmanager
     def _connected(self, options: Mapping[str, Any]) -> Iterator[Transaction]:
@@ -166,7 +170,11 @@ class Ledger:
             self._engine.connect().execution_options(**options) as connection,
             connection.begin(),
         ):
-            yield Transaction(connection)
+            tx = Transaction(connection)
+            try:
+                yield tx
+            finally:
+                tx.driver_connection = None
 
     @contextmanager
     def _waited(self) -> Iterator[None]:

@@ -507,7 +507,7 @@ def test_of_two_answers_the_newer_by_the_servers_clock_counts_whichever_came_las
     query: dict[str, Any] = {"of": "query", "type": RequestType.OS_UPDATE_STATUS}
     facts = after(news(EventKind.ANSWERED, 20, 2, **query, **words), news(EventKind.ANSWERED, 10, 1, **query, **older))
     assert facts.seen == Seen(20, Look.LOADING, 0.5)
-    assert facts.version == Version(20, "26.0", "23A", "23Aa", "(a)", since=20)
+    assert facts.version == Version(20, "26.0", "23A", "23Aa", "(a)")
     assert facts.deferrals == Deferrals(20, 5, 4, 60)
     assert facts.listed == Listed(20, (Item("k", "26.1", "23B"),))
     assert (facts.offered, facts.scanned_at) == ({"k": 20}, 20)
@@ -515,7 +515,7 @@ def test_of_two_answers_the_newer_by_the_servers_clock_counts_whichever_came_las
 
 def test_a_version_is_reported_since_the_time_that_the_answer_names() -> None:
     assert after(info(20, since=7)).version.since == 7
-    assert after(info(20)).version == Version(20, "26.0", since=20)
+    assert after(info(20)).version == Version(20, "26.0", since=0)  # as it was before answers said so
     assert after(look(20, "nothing")).seen == Seen(20, Look.NOTHING, 0.0)
 
 

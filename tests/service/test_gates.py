@@ -115,6 +115,21 @@ def test_no_more_are_under_way_than_the_pace_which_doubles_while_all_is_well(tmp
     assert max(pace for _, pace in seen) >= 16
 
 
+def test_who_is_done_before_its_turn_takes_no_place(tmp_path: Path) -> None:
+    """By its user's own hand; and news that come late, and in no order, take none either."""
+    rehearsal = site(tmp_path, devices=12)
+    rollout = start(rehearsal, waves=(Wave(pace=1),))
+    kit = rehearsal.kit
+    with kit.ledger.write() as tx:
+        waiting = [place.key for place in tx.waiting(rollout.id, "all")][:6]
+        tx.driver_connection.executemany(
+            "UPDATE journey SET state = 'done' WHERE enrollment_id = ?", [(key.enrollment_id,) for key in waiting]
+        )
+    until(rehearsal, lambda: states(rollout)["done"] == 12)
+    with kit.ledger.read() as tx:
+        assert tx.under_way(rollout.id) == []
+
+
 def test_a_device_that_has_left_keeps_no_place_for_ever(tmp_path: Path) -> None:
     rehearsal = site(tmp_path, devices=6)
     rollout = start(rehearsal, waves=(Wave(pace=1),))

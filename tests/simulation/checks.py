@@ -535,6 +535,9 @@ class Checks:
         changed_at = self._value("SELECT changed_at FROM rollouts WHERE id = :r", r=rollout) - of.clock.ahead
         ended = self._value("SELECT status FROM rollouts WHERE id = :r", r=rollout) in ("cancelled", "ended")
         asked_until = changed_at + TAIL if ended else of.story.ends_at
+        unapproved = "SELECT count(*) FROM approvals WHERE rollout = :r AND wanted AND approved_at = 0"
+        if self._value(unapproved, r=rollout):
+            return False  # nobody is asked anything for it
         if not self.reached_at(udid) or min(asked_until, of.story.ends_at) - since < 3 * DAY:
             return False
         if not of.world.devices[udid].enrolled or udid in of.world.moved:

@@ -211,7 +211,7 @@ class Simulation:
         """A fresh process over the same store: nothing in memory survives."""
         ledger: Any = self.mortal
         plans, clock = Plans(), self.clock
-        worker = Worker(ledger, clock, plans)
+        self.worker = worker = Worker(ledger, clock, plans)
         names = [SERVER, ANNEX] if self.world.moved else [SERVER]
         beside = {name: self._declarations(name) for name in names if self.story.declares}
         senders = [
@@ -535,6 +535,8 @@ class Simulation:
         else:
             if name == "gates":
                 self.checks.pace()
+        if self.worker.untaken:
+            raise Broken("I9", "the worker could not take an event that it had read")
         if done:
             self.say(f"  {name}: {done}")
             self.checks.after_turn(name)

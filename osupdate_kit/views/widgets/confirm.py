@@ -305,9 +305,10 @@ class Confirm(anywidget.AnyWidget):
     # --- what is shown ---
 
     def _changed(self) -> None:
-        """Any change disarms."""
+        """Any change disarms, before anything can fail."""
         draft = self._draft
         self._error = ""
+        self._stand(self._resting())
         parts = verdicts(draft.members if draft else ())
         found = lines(draft) if draft else ()
         self._count, self._forced = parts.taking, sum(line.devices for line in found if line.forced)

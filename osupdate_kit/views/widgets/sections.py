@@ -234,7 +234,7 @@ _BY_ITSELF: Mapping[str, str] = {
 
 
 def wait_words(state: str, reason: str, window: Window, declaration: Standing = Standing.NO) -> str:
-    """For what or whom such devices wait: completes "104 devices wait …", or "it waits …"; empty for an end, or what needs a person."""
+    """For what such devices wait: completes "104 devices wait …" or "it waits …"; empty where they wait for nothing."""
     words = _WAITS.get(state, "")
     if words and declaration:
         words = _DECLARED[declaration]
