@@ -16,10 +16,12 @@ from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rehearsal import SERVER, Rehearsal, write_list
 from osupdate_kit.rollout.journey import RolloutStatus
 from osupdate_kit.rollout.plan import RolloutPlan
-from osupdate_kit.rollout.policy import DAY, HOUR
+from osupdate_kit.rollout.policy import DAY, HOUR, Cadences
 from osupdate_kit.rollout.state import ENDS, State
 from osupdate_kit.rollout.targets import Target
 from osupdate_kit.rollout.waves import Limits, Opening, Wave, Who
+from osupdate_kit.service.gates import Gatekeeper
+from osupdate_kit.service.record import Plans
 from osupdate_kit.service.verify import verify
 from osupdate_kit.stores.ledger import Halt
 
@@ -116,18 +118,16 @@ def test_no_more_are_under_way_than_the_pace_which_doubles_while_all_is_well(tmp
 
 
 def test_who_is_done_before_its_turn_takes_no_place(tmp_path: Path) -> None:
-    """By its user's own hand; and news that come late, and in no order, take none either."""
     rehearsal = site(tmp_path, devices=12)
     rollout = start(rehearsal, waves=(Wave(pace=1),))
-    kit = rehearsal.kit
-    with kit.ledger.write() as tx:
-        waiting = [place.key for place in tx.waiting(rollout.id, "all")][:6]
-        tx.driver_connection.executemany(
-            "UPDATE journey SET state = 'done' WHERE enrollment_id = ?", [(key.enrollment_id,) for key in waiting]
-        )
-    until(rehearsal, lambda: states(rollout)["done"] == 12)
-    with kit.ledger.read() as tx:
-        assert tx.under_way(rollout.id) == []
+    gates = Gatekeeper(rehearsal.kit.ledger, rehearsal.clock, Cadences(), Plans())
+    with rehearsal.kit.ledger.write() as tx:
+        first = [(place.key.enrollment_id,) for place in tx.waiting(rollout.id, "all")][:6]
+        tx.driver_connection.executemany("UPDATE journey SET state = 'done' WHERE enrollment_id = ?", first)
+    gates.turn()
+    with rehearsal.kit.ledger.read() as tx:
+        assert [place.state for place in tx.under_way(rollout.id)] == ["held"]
+        assert len(list(tx.waiting(rollout.id, "all"))) == 5
 
 
 def test_a_device_that_has_left_keeps_no_place_for_ever(tmp_path: Path) -> None:
