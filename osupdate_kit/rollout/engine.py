@@ -226,6 +226,7 @@ def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cad
     if query and query_at <= now:
         acts.append(Ask(query, may.query_push))
         both = query in (RequestType.OS_UPDATE_STATUS, RequestType.SCHEDULE_OS_UPDATE_SCAN)
+        both = both or (course.item and query == RequestType.AVAILABLE_OS_UPDATES)  # a list proves with a report behind
         if both and not facts.waits_for(RequestType.DEVICE_INFORMATION, course.rollout):
             acts.append(Ask(RequestType.DEVICE_INFORMATION, may.query_push))  # one visit may be all there is for days
         later.append(now + int(cadences.query_timeout_hours * HOUR))

@@ -25,7 +25,7 @@ from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.evidence import version_in, words_of, words_of_report
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 from osupdate_kit.rollout.ports import Clock, ServerEvent, Topic
-from osupdate_kit.rollout.state import Facts, Item, Listed
+from osupdate_kit.rollout.state import Facts
 from osupdate_kit.rollout.windows import zone_of
 from osupdate_kit.servers.events import decode_event
 from osupdate_kit.service.record import Plans, facts_of, record
@@ -250,10 +250,11 @@ class Worker:
         journeys: Sequence[StoredJourney],
     ) -> list[int]:
         """The rollouts whose target this answer shows: asked for in that rollout, or in a later one."""
-        if "os_version" not in words and "items" not in words:
-            return []
         version = version_in(words)
-        listed = Listed(read.event.created_at, tuple(Item(*item) for item in words.get("items", ())))
+        if version is None:
+            return []
+        # Under another OS the list begins empty: only a report after the list shows that it was the same all the time.
+        same = words["since"] == facts.version.since and read.event.created_at > facts.listed.at
         found = []
         for journey in journeys:
             number = journey.journey.rollout
@@ -261,9 +262,9 @@ class Worker:
                 continue
             target = self._plans.target(tx, journey)
             after = facts.offered.get(target.product_key, facts.doubt.at) if facts.may_have_installed else 0
-            after = after and max(after, facts.version.since)  # another OS began with an empty list
-            gone = "items" in words and target.gone_from(listed, scanned_at=facts.scanned_at, after=after)
-            if gone or (version is not None and target.reached_by(version)):
+            after = after and max(after, facts.version.since)
+            gone = same and target.gone_from(facts.listed, scanned_at=facts.scanned_at, after=after)
+            if gone or target.reached_by(version):
                 found.append(number)
         return sorted(found)
 

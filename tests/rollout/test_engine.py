@@ -302,9 +302,9 @@ INSTALLED = s.enter(1, server(-10) - 1, "acknowledged")  # answered at -10 minut
         ([seen_at(0), answered_at(-20, SCAN)], 1, [SCAN, INFO]),  # older than the install
         ([seen_at(0), answered_at(-10, SCAN)], 1, [SCAN, INFO]),  # no newer than it
         ([seen_at(0), answered_at(-9, SCAN)], 2, []),
-        ([seen_at(0), answered_at(-9, SCAN)], 3, [LIST]),  # the scan has had its 12 minutes
+        ([seen_at(0), answered_at(-9, SCAN)], 3, [LIST, INFO]),  # the scan has had its 12 minutes
         ([seen_at(0), answered_at(-9, SCAN), answered_at(-5, LIST)], 24, []),  # the list is new
-        ([seen_at(0), answered_at(-5, SCAN), answered_at(-9, LIST)], 7, [LIST]),
+        ([seen_at(0), answered_at(-5, SCAN), answered_at(-9, LIST)], 7, [LIST, INFO]),
         ([seen_at(1_000), answered_at(-9, SCAN), answered_at(-5, LIST)], 20 * HOURS - 6, []),
         ([seen_at(1_000), answered_at(-9, SCAN), answered_at(-5, LIST)], 20 * HOURS - 5, [SCAN, INFO]),  # a day old
         ([], 1, []),  # in doubt: that comes first
