@@ -87,7 +87,9 @@ class AdvisoryLock:
         return True
 
     def close(self) -> None:
-        """Ends the session itself, so that no connection pool keeps the lock."""
+        """Gives it back at once, and ends the session itself, so that no connection pool keeps the lock."""
         with contextlib.suppress(DBAPIError):
+            if self.alive():
+                self._connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (SERVICE,))
             self._connection.invalidate()
         self._connection.close()
