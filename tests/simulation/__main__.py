@@ -74,7 +74,9 @@ class Sum:
         broken = f"**{len(self.failed)} broke a promise**" if self.failed else "none broke a promise"
         faults = sum(number for kind, number in self.injected.items() if not kind.startswith("("))
         yield f"{self.seeds:,} seeds, {faults:,} faults and mishaps, {len(self.reached)} pairs of state and evidence;"
-        yield f"{broken}. On average {self.seconds / max(1, self.seeds):.2f} s of a core for each."
+        yield f"{broken}."
+        if self.failed:
+            yield from ("", *(f"- seed {seed}: {words}" for seed, words in self.failed.items()))
         yield from ("", "| Injected | Times |", "|---|---:|")
         yield from (f"| {kind} | {number:,} |" for kind, number in self.injected.most_common())
         yield from ("", "| State | Evidence that met it, and how often |", "|---|---|")
