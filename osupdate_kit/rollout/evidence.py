@@ -46,8 +46,9 @@ def words_of(result: CommandResult, of: dict[str, Any], facts: Facts) -> dict[st
         words["build"] = result.device.build_version
         words["supplemental_build"] = result.device.supplemental_build_version
         words["extra"] = result.device.supplemental_os_version_extra
-        if facts.version.since and version_in(words) == facts.version._replace(at=0, since=0):
-            words["since"] = facts.version.since
+        _, *known, since = facts.version
+        if since and known == [words[name] for name in ("os_version", "build", "supplemental_build", "extra")]:
+            words["since"] = since
     return words
 
 

@@ -26,6 +26,7 @@ from osupdate_kit.rollout.evidence import version_in, words_of, words_of_report
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 from osupdate_kit.rollout.ports import Clock, ServerEvent, Topic
 from osupdate_kit.rollout.state import Facts
+from osupdate_kit.rollout.targets import Target
 from osupdate_kit.rollout.windows import zone_of
 from osupdate_kit.servers.events import decode_event
 from osupdate_kit.service.record import Plans, facts_of, record
@@ -261,12 +262,16 @@ class Worker:
             if journey.barred or number > row.rollout or not self._plans.readable(tx, number):
                 continue
             target = self._plans.target(tx, journey)
-            after = facts.offered.get(target.product_key, facts.doubt.at) if facts.may_have_installed else 0
-            after = after and max(after, facts.version.since)
-            gone = same and target.gone_from(facts.listed, scanned_at=facts.scanned_at, after=after)
-            if gone or target.reached_by(version):
+            if target.reached_by(version) or (same and target.product_key and _gone(target, facts)):
                 found.append(number)
         return sorted(found)
+
+
+def _gone(target: Target, facts: Facts) -> bool:
+    """Is the item gone from the newest list, which was scanned for after its install and under the OS that runs?"""
+    after = facts.offered.get(target.product_key, facts.doubt.at) if facts.may_have_installed else 0
+    after = after and max(after, facts.version.since)
+    return target.gone_from(facts.listed, scanned_at=facts.scanned_at, after=after)
 
 
 def _digest(event: ServerEvent) -> str:
