@@ -171,18 +171,20 @@ def _running(
 
 
 @contextmanager
-def _process(words: list[str], address: str) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
+def _process(
+    words: list[str], address: str, user: int | None = None
+) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
     """The program, once it listens, and its log."""
     with tempfile.TemporaryDirectory(prefix="osupdate-kit-") as folder:
         log = Path(folder) / "server.log"
         with log.open("wb") as output:
-            process = subprocess.Popen(words, stdout=output, stderr=output)
+            process = subprocess.Popen(words, stdout=output, stderr=output, user=user)
         try:
             _await_port(address, process, log)
             yield process, log
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(20)
 
 
 def _await_port(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -310,12 +312,5 @@ def mariadb() -> Iterator[MariaDB]:
         done = subprocess.run(words, capture_output=True, user=user, cwd=folder)
         assert done.returncode == 0, done.stderr.decode()
         words = [program, *common, f"--socket={socket_}", f"--port={port}", "--bind-address=127.0.0.1"]
-        log = Path(folder) / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(words, stdout=output, stderr=output, user=user, cwd=folder)
-        try:
-            _await_port(f"127.0.0.1:{port}", process, log)
+        with _process(words, f"127.0.0.1:{port}", user):
             yield MariaDB(socket=socket_, port=port)
-        finally:
-            process.terminate()
-            process.wait(20)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-from osupdate_kit.errors import ProtocolError
 from osupdate_kit.feeds.inventory import InventoryRow
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout.ports import Clock
@@ -32,15 +31,8 @@ def inventory_row(enrolled: Enrolled, clock: Clock) -> InventoryRow:
         serial=enrolled.serial,
         name=" ".join(told.get("DeviceName", "").split()),
         model=told.get("ProductName", ""),
-        os_version=_version(told.get("OSVersion", "")),
+        os_version=OSVersion.parse_or_none(told.get("OSVersion", "")),
         build_version=told.get("BuildVersion", ""),
         enrollment_type=enrolled.type,
         last_seen_at=clock.from_server(enrolled.last_seen_at) if enrolled.last_seen_at else 0,
     )
-
-
-def _version(text: str) -> OSVersion | None:
-    try:
-        return OSVersion.parse(text)
-    except ProtocolError:
-        return None

@@ -225,10 +225,7 @@ def _versions(events: Sequence[RolloutEvent]) -> Iterator[Departure]:
     before: OSVersion | None = None
     for event in events:
         words = event.evidence.get("os_version")
-        try:
-            version = OSVersion.parse(str(words)) if words else None
-        except ProtocolError:
-            continue
+        version = OSVersion.parse_or_none(str(words)) if words else None
         if version and before and version < before:
             seen = f"{version} after {before}"
             yield _departure(event.at, "DeviceInformation", Deviation("OSVersion", seen, "a version that only grows"))

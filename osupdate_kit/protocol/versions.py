@@ -22,6 +22,14 @@ class OSVersion:
         """Read "18.7.2"; blanks, line ends, builds and suffixes are refused with a ProtocolError (rule R13)."""
         return _parse(text) if isinstance(text, str) else _refuse(text)
 
+    @classmethod
+    def parse_or_none(cls, text: str) -> "OSVersion | None":
+        """The same of a stranger's text, where one that is no version says nothing."""
+        try:
+            return cls.parse(text)
+        except ProtocolError:
+            return None
+
     @property
     def major(self) -> int:
         return self.numbers[0]

@@ -225,8 +225,8 @@ def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cad
     query, query_at = _query(facts, course, now, cadences)
     if query and query_at <= now:
         acts.append(Ask(query, may.query_push))
-        both = query in (RequestType.OS_UPDATE_STATUS, RequestType.SCHEDULE_OS_UPDATE_SCAN)
-        both = both or (course.item and query == RequestType.AVAILABLE_OS_UPDATES)  # a list proves with a report behind
+        proves = course.item and query == RequestType.AVAILABLE_OS_UPDATES  # with a report behind it
+        both = proves or query in (RequestType.OS_UPDATE_STATUS, RequestType.SCHEDULE_OS_UPDATE_SCAN)
         if both and not facts.waits_for(RequestType.DEVICE_INFORMATION, course.rollout):
             acts.append(Ask(RequestType.DEVICE_INFORMATION, may.query_push))  # one visit may be all there is for days
         later.append(now + int(cadences.query_timeout_hours * HOUR))

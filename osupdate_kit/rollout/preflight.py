@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from osupdate_kit.errors import ProtocolError
 from osupdate_kit.protocol.rules import command_deprecated
 from osupdate_kit.protocol.terms import Platform, RequestType
 from osupdate_kit.protocol.versions import OSVersion
@@ -244,15 +243,7 @@ def _listed(told: Told, target: Target) -> Listed | None:
     rows = told.get("AvailableOSUpdates")
     if target.version is None or not isinstance(rows, list):
         return None
-    return next((Listed(*row) for row in rows if _is(row[0], target.version)), None)
-
-
-def _is(text: str, version: OSVersion) -> bool:
-    """Does a list's text name that version? An entry that names none is some other item."""
-    try:
-        return OSVersion.parse(text) == version
-    except ProtocolError:
-        return False
+    return next((Listed(*row) for row in rows if OSVersion.parse_or_none(row[0]) == target.version), None)
 
 
 def _space(told: Told, free: object, target: Target, *, stale: bool) -> list[Finding]:

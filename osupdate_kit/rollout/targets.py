@@ -63,14 +63,14 @@ class Target:
     def parse(cls, text: str) -> "Target":
         """What `str` of a target says: a version, then its suffix and builds if there are any; or a product key."""
         first, *more = text.split(" ")
-        try:
-            words: dict[str, Any] = {"version": OSVersion.parse(first)}
-        except ProtocolError:
+        version = OSVersion.parse_or_none(first)
+        if version is None:
             return cls(product_key=text)
+        words: dict[str, Any] = {}
         for part in more:
             build = "build" if _BUILD.fullmatch(part) else "extra"
             words["supplemental_build" if _SUPPLEMENTAL_BUILD.fullmatch(part) else build] = part
-        return cls(**words)
+        return cls(version=version, **words)
 
     def words(self) -> dict[str, Any]:
         """As a plan's YAML holds it."""

@@ -57,6 +57,7 @@ class Standing:
     who: set[int]  # hashes of those: a device that knocks again has begun all the same
     under_way: dict[DeviceKey, Place]
     since: dict[DeviceKey, int]  # when those under way came into their state, as far as this service knows
+    places: bool = False  # are they counted? Else a wave that opens lets all of its devices in
     failed: int = 0  # failures when the newest transition was read
     judged: int = -1  # failures when slices were last judged
     looked_at: int = 0
@@ -72,7 +73,7 @@ class Standing:
             self.begin(place)
         if place.state in MISSED:
             self.failed += turn.sign
-        if place.admitted_at <= 0 or not _places(self.plan):
+        if place.admitted_at <= 0 or not self.places:
             return
         if turn.now in ENDS:
             self.leave(place.key)
@@ -174,9 +175,11 @@ class Gatekeeper:
     def _begin(self, tx: Transaction, rollout: StoredRollout, now: int) -> Standing:
         plan = self._plans.plan(tx, rollout.id)
         states = Counter(dict(tx.cells(rollout.id)))
-        places = {place.key: place for place in tx.under_way(rollout.id)} if _places(plan) else {}
+        counted = bool(plan.slots_per_site) or any(wave.pace for wave in plan.waves)
+        taken = {place.key: place for place in tx.under_way(rollout.id)} if counted else {}
         failed = sum(n for (_, state), n in states.items() if state in MISSED)
-        standing = Standing(plan, states, Counter(), set(), places, dict.fromkeys(places, now), failed=failed)
+        since = dict.fromkeys(taken, now)
+        standing = Standing(plan, states, Counter(), set(), taken, since, places=counted, failed=failed)
         for place in tx.begun(rollout.id):
             standing.begin(place)
         return standing
@@ -294,7 +297,7 @@ class Gatekeeper:
         self, tx: Transaction, rollout: int, standing: Standing, wave: StoredWave, now: int, stopped: frozenset[Slice]
     ) -> None:
         slots = standing.plan.slots_per_site
-        if not _places(standing.plan) and not stopped:
+        if not standing.places and not stopped:
             tx.admit_all(rollout, wave.name, now)
             return
         self._lapse(tx, rollout, standing, self._unseen(standing, wave.name, now), now)
@@ -375,11 +378,6 @@ def _hasten(
     faster = replace(stored, pace=pace, changed_at=now)
     tx.save_wave(rollout, faster)
     return faster
-
-
-def _places(plan: RolloutPlan) -> bool:
-    """Are places counted? Else a wave that opens lets all of its devices in."""
-    return bool(plan.slots_per_site) or any(wave.pace for wave in plan.waves)
 
 
 def _within(place: Place, stopped: frozenset[Slice]) -> bool:

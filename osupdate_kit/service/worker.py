@@ -119,7 +119,7 @@ class Worker:
                 better = _described(device, read)
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # one device's own
                 self.untaken += 1
-                log.error("event %s of %s is not taken: %s", read.row.id, read.row.server, type(error).__name__)  # noqa: TRY400 - the words may be a device's
+                log.warning("event %s of %s is not taken: %s", read.row.id, read.row.server, type(error).__name__)
             if better is not device and better != device:
                 devices[read.key] = better
                 described.add(read.key)

@@ -210,8 +210,7 @@ class Checks:
 
     def _may_begin(self, server: str, udid: str, rollout: int, told: str) -> None:
         """It waits for nobody's approval, its wave is open, it has a place, and nothing that is halted is about it."""
-        sql = "SELECT count(*) FROM approvals WHERE rollout = :r AND wanted AND approved_at = 0"
-        if self._value(sql, r=rollout):
+        if self._unapproved(rollout):
             raise Broken("I2", f"{told}, which waits for a second person")
         sql = "SELECT admitted_at, wave, model, os_version_start, site, platform FROM journey WHERE rollout = :r"
         columns = ("model", "os_version_start", "site", "platform")
@@ -228,6 +227,10 @@ class Checks:
         ):
             if values[part] == value:
                 raise Broken("I2", f"{told}, which is halted: {part} {value}")
+
+    def _unapproved(self, rollout: int) -> bool:
+        sql = "SELECT count(*) FROM approvals WHERE rollout = :r AND wanted AND approved_at = 0"
+        return bool(self._value(sql, r=rollout))
 
     def _wakes(self, server: str, udid: str) -> None:
         """No push of ours wakes a device outside its window while a step of ours that can install is on the server."""
@@ -535,8 +538,7 @@ class Checks:
         changed_at = self._value("SELECT changed_at FROM rollouts WHERE id = :r", r=rollout) - of.clock.ahead
         ended = self._value("SELECT status FROM rollouts WHERE id = :r", r=rollout) in ("cancelled", "ended")
         asked_until = changed_at + TAIL if ended else of.story.ends_at
-        unapproved = "SELECT count(*) FROM approvals WHERE rollout = :r AND wanted AND approved_at = 0"
-        if self._value(unapproved, r=rollout):
+        if self._unapproved(rollout):
             return False  # nobody is asked anything for it
         if not self.reached_at(udid) or min(asked_until, of.story.ends_at) - since < 3 * DAY:
             return False

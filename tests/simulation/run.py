@@ -82,7 +82,7 @@ _WORK = {
     "actor": "SELECT 1 FROM acts WHERE finished_at = 0",
     "census": "SELECT 1 FROM census",
 }
-_ACTS = ("pause", "resume", "halt", "cancel", "abandon", "open", "lift", "retry", "extend")
+_ACTS = ("approve", "pause", "resume", "halt", "cancel", "abandon", "open", "lift", "retry", "extend")
 _TO_DEVICES = ("abandon", "hold", "release", "stranger", "enrol", "check_out", "move")
 _BEFALLS = {
     "stranger": STRANGER, "enrol": "re-enrolment", "check_out": "check-out", "move": "device moved to another server",
@@ -425,12 +425,8 @@ class Simulation:
                 "extend": str(self.story.deadline_at + DAY),
             }
             try:
-                self.person.act(deed.what, rollout, detail=details.get(deed.what, ""))
-            except RolloutError as error:
-                self.say(f"    refused: {error}")
-        elif deed.what == "approve" and rollout:
-            try:
-                self.other_person.act("approve", rollout)
+                who = self.other_person if deed.what == "approve" else self.person
+                who.act(deed.what, rollout, detail=details.get(deed.what, ""))
             except RolloutError as error:
                 self.say(f"    refused: {error}")
         elif deed.what == "start":
@@ -597,7 +593,7 @@ class Simulation:
         return self._tell is not None
 
     def say(self, words: str) -> None:
-        if self._tell is not None:
+        if self._tell:
             self._tell(words)
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from osupdate_kit.errors import InventoryError, ProtocolError
+from osupdate_kit.errors import InventoryError
 from osupdate_kit.fleet.inventory import KINDS, Kind
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.views.grid.filters import (
@@ -180,7 +180,7 @@ class VersionColumn(ChoiceColumn):
 
     @cached_property
     def _versions(self) -> list[OSVersion | None]:
-        return [_version(value) for value in self.values]
+        return [OSVersion.parse_or_none(value) for value in self.values]
 
     def fits(self, wanted: VersionFilter) -> Mask:  # type: ignore[override]  # each kind has its own filter
         keep = [
@@ -432,13 +432,6 @@ def _ranks(values: pa.Array) -> Ranks:
     if values.null_count:
         ranks[mask(values.is_null())] = LAST
     return ranks
-
-
-def _version(text: str) -> OSVersion | None:
-    try:
-        return OSVersion.parse(text)
-    except ProtocolError:
-        return None
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -307,22 +307,22 @@ class Confirm(anywidget.AnyWidget):
     def _changed(self) -> None:
         """Any change disarms, before anything can fail."""
         draft = self._draft
-        self._error = ""
+        self._error, self._count, self._forced = "", 0, 0  # nothing can be armed before it can be read
         self._stand(self._resting())
         parts = verdicts(draft.members if draft else ())
         found = lines(draft) if draft else ()
-        self._count, self._forced = parts.taking, sum(line.devices for line in found if line.forced)
+        forced = sum(line.devices for line in found if line.forced)
         self.view = {
             "name": clean(draft.plan.name) if draft else "",
             "target": draft.plan.target_label if draft else "",
-            "no_way_back": NO_WAY_BACK if draft and self._count and installs(draft) else "",
+            "no_way_back": NO_WAY_BACK if draft and parts.taking and installs(draft) else "",
             "leaving": leaving(draft) if draft else 0,
             "deadline": moment(draft.plan.deadline_at) if draft else "",
             "tries": draft.plan.tries if draft else 0,
             "selected": parts.selected,
-            "count": self._count,
-            "forced": self._forced,
-            "another": bool(self._count) and self._issuer.needs_another(self._count),
+            "count": parts.taking,
+            "forced": forced,
+            "another": bool(parts.taking) and self._issuer.needs_another(parts.taking),
             "by_command": parts.by_command,
             "by_declaration": parts.by_declaration,
             "declared_by": declared_by(draft.plan.declaring) if draft and parts.by_declaration else "",
@@ -347,7 +347,7 @@ class Confirm(anywidget.AnyWidget):
             "stale_days": self._stale_days,
             "unmatched": len(draft.unmatched) if draft else 0,
         }
-        self._stand(self._resting())
+        self._count, self._forced = parts.taking, forced
 
     def _stand(self, stage: Stage, nonce: str = "") -> None:
         """Every step has a stamp of its own: a click on an older picture of this widget is not taken."""
