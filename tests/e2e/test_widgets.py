@@ -268,3 +268,23 @@ def test_a_second_person_approves_in_the_monitor(open_notebook: OpenNotebook) ->
     notebook.run("world.turn()")
     expect(monitor.get_by_text("Approve is done.")).to_be_visible()
     expect(monitor.get_by_role("button", name="Approve…")).to_have_count(0)
+
+
+NEEDS_ANOTHER = """
+from osupdate_kit.rollout.people import SecondPerson
+with kit.ledger.write() as tx:
+    tx.set_second_person(SecondPerson(1))
+confirm = Confirm(kit.plan(world.selection(), target=MACS, allow_major=True), kit)
+confirm
+"""
+
+
+def test_a_confirmation_says_before_and_after_that_a_second_person_is_needed(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook(WORLD, NEEDS_ANOTHER)
+    confirm = widget(notebook, "confirm")
+    expect(confirm.get_by_text("A second person has to approve.")).to_be_visible()
+    confirm.get_by_role("button", name="I have read this").press("Enter")
+    issue = confirm.get_by_role("button", name=re.compile("^Issue to"))
+    expect(issue).to_be_enabled()
+    issue.press("Enter")
+    expect(confirm.get_by_text("waits for another person: osupdate-kit rollout approve 1")).to_be_visible()
