@@ -225,10 +225,8 @@ def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cad
     query, query_at = _query(facts, course, now, cadences)
     if query and query_at <= now:
         acts.append(Ask(query, may.query_push))
-        proves = course.item and query == RequestType.AVAILABLE_OS_UPDATES  # with a report behind it
-        both = proves or query in (RequestType.OS_UPDATE_STATUS, RequestType.SCHEDULE_OS_UPDATE_SCAN)
-        if both and not facts.waits_for(RequestType.DEVICE_INFORMATION, course.rollout):
-            acts.append(Ask(RequestType.DEVICE_INFORMATION, may.query_push))  # one visit may be all there is for days
+        if _with_version(facts, course, query):
+            acts.append(Ask(RequestType.DEVICE_INFORMATION, may.query_push))
         later.append(now + int(cadences.query_timeout_hours * HOUR))
     elif query:
         later.append(query_at)
@@ -295,6 +293,15 @@ def _query(facts: Facts, course: Course, now: int, cadences: Cadences) -> tuple[
         pause = int(cadences.progress_query_minutes * MINUTE)
         return first, newest + min(day, max(pause, (now - facts.progress.known_at) // 4))
     return first, newest + day
+
+
+def _with_version(facts: Facts, course: Course, query: RequestType) -> bool:
+    """Is its version to be asked for behind this question? One visit may be all there is for days."""
+    if query == RequestType.DEVICE_INFORMATION or facts.waits_for(RequestType.DEVICE_INFORMATION, course.rollout):
+        return False
+    if query == RequestType.AVAILABLE_OS_UPDATES:  # a list proves an item by a report behind it
+        return course.item or facts.waits_for(query, course.rollout)  # asked again: it may never be answered
+    return True
 
 
 def _lists(facts: Facts, course: Course) -> bool:

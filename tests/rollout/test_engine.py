@@ -286,6 +286,12 @@ def test_a_mac_scans_then_lists_then_steps() -> None:
     assert turn(older, 17, s.MAC)[0] == [SCAN, INFO]  # another rollout's list may be old
 
 
+def test_a_list_that_nobody_answers_is_asked_for_again_with_the_version_behind_it() -> None:
+    waits = [answered_at(3, SCAN), answered_at(16, LIST), asked_at(20, LIST)]
+    assert turn(s.after(*waits), 20 + 5 * HOURS, s.MAC)[0] == [LIST, INFO]
+    assert turn(s.after(*waits, asked_at(21, INFO)), 21 + 5 * HOURS, s.MAC)[0] == [INFO]
+
+
 def test_a_mac_that_is_declared_needs_no_list() -> None:
     declared = s.DECLARED._replace(listing=True, platform=s.MAC.platform)
     assert turn(Facts(), 0, declared)[0] == [INFO]
