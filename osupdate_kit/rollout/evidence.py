@@ -7,6 +7,7 @@ remaining, next), `items` (key, version, build), `offered` (product keys aimed a
 `role`, `set`, `enforce_at`; of a status report `said` (pairs of what and text), `failures` (a number), `invalid`.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -108,7 +109,7 @@ def _why(status: DeclarationStatus) -> str:
     return "; ".join(reasons)[:500]
 
 
-def version_in(words: dict[str, Any]) -> Version | None:
+def version_in(words: Mapping[str, Any]) -> Version | None:
     """The version that an answer reports, to be held against targets."""
     if "os_version" not in words:
         return None

@@ -50,6 +50,7 @@ class Outcome(StrEnum):
 
     QUEUED = "queued"
     REFUSED = "refused"  # certainly not queued
+    UNTAKEN = "untaken"  # nor did this call queue anything; of an earlier one without an answer it says nothing
     UNKNOWN = "unknown"  # no answer: it may be queued
 
 

@@ -202,7 +202,7 @@ class Declarations:
             return _changed(reply), _gone(reply)
 
         def untried(why: str) -> Change:
-            return Change(outcome=Outcome.REFUSED, reason=why)
+            return Change(outcome=Outcome.UNTAKEN, reason=why)
 
         for one, change_made in self._each(good, change, untried).items():
             outcomes[one] = change_made.outcome
@@ -357,8 +357,8 @@ def _changed(reply: Reply) -> Change:
     error = _error(reply)
     if error.startswith("notify"):  # after the change was stored
         return Change(outcome=Outcome.QUEUED, changed=True, reason=error, server_at=reply.server_at)
-    certain = bool(error) or not reply.sent or reply.status in REFUSALS
-    outcome = Outcome.REFUSED if certain else Outcome.UNKNOWN
+    untaken = not reply.sent or reply.status in REFUSALS
+    outcome = Outcome.REFUSED if error else Outcome.UNTAKEN if untaken else Outcome.UNKNOWN
     return Change(outcome=outcome, reason=_trouble(reply), server_at=reply.server_at)
 
 

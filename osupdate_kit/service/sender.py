@@ -32,6 +32,7 @@ RETRY_UNKNOWN = 5 * MINUTE
 _FATE = {
     Outcome.QUEUED: OutboxStatus.QUEUED,
     Outcome.REFUSED: OutboxStatus.REFUSED,
+    Outcome.UNTAKEN: OutboxStatus.REFUSED,
     Outcome.UNKNOWN: OutboxStatus.UNKNOWN,
 }
 
@@ -101,7 +102,7 @@ class Sender:
             marked = self._mark(tx, list(batch.values()), now)
         rows, push = marked
         if rows:
-            self._call(rows, push)
+            self._call(rows, push=push)
         return True
 
     def _batch(self, ready: Sequence[OutboxRow]) -> list[OutboxRow]:
@@ -193,7 +194,7 @@ class Sender:
                 assigns = rows[0].kind is OutboxKind.ASSIGNMENT
                 again = (self._assign_again if assigns else self._send_again)(tx, rows, fits, now)
             if again:
-                self._call(again, True)
+                self._call(again, push=True, before=True)
                 return True
         return False
 
@@ -234,7 +235,8 @@ class Sender:
 
     # --- the wire ---
 
-    def _call(self, rows: Sequence[OutboxRow], push: bool) -> None:
+    def _call(self, rows: Sequence[OutboxRow], *, push: bool, before: bool = False) -> None:
+        """before: the same call went out before, perhaps, and nobody knows what came of it."""
         ids = [row.key.enrollment_id for row in rows]
         first = rows[0]
         self._rate.spend(len(ids))
@@ -248,17 +250,17 @@ class Sender:
             return
         if first.kind is OutboxKind.ASSIGNMENT:
             assigned = self._declarer.carry_out(first, ids) if self._declarer else _no_declarations(ids)
-            self._settle(rows, assigned, push=False)
+            self._settle(rows, assigned, push=False, before=before)
             return
         body = encode_request(json.loads(first.command), first.command_uuid)
-        self._settle(rows, self._server.enqueue(body, ids, push=push), push)
+        self._settle(rows, self._server.enqueue(body, ids, push=push), push=push, before=before)
 
-    def _settle(self, rows: Sequence[OutboxRow], answer: EnqueueAnswer, push: bool = False) -> None:
+    def _settle(self, rows: Sequence[OutboxRow], answer: EnqueueAnswer, *, push: bool, before: bool) -> None:
         """Keep what the answer proves: statuses at once, evidence by way of the inbox."""
         now = self._clock.now()
         by_fate: dict[OutboxStatus, list[OutboxRow]] = defaultdict(list)
         for row in rows:
-            by_fate[_FATE[answer.outcomes[row.key.enrollment_id]]].append(row)
+            by_fate[_fate(answer.outcomes[row.key.enrollment_id], row, before=before)].append(row)
         refused = by_fate[OutboxStatus.REFUSED]
         apart = refused if answer.separable and len(rows) > 1 else []
         with self._ledger.write() as tx:
@@ -307,6 +309,12 @@ class Sender:
         tx.inbox_add(
             [InboxRow(id=0, server=self._server.name, kind="receipt", received_at=self._clock.now(), body=body)]
         )
+
+
+def _fate(outcome: Outcome, row: OutboxRow, *, before: bool) -> OutboxStatus:
+    """What the answer proves of all such calls. Of an assignment no refusal says what an earlier call came to."""
+    silent = outcome is Outcome.UNTAKEN or (outcome is Outcome.REFUSED and row.kind is OutboxKind.ASSIGNMENT)
+    return OutboxStatus.UNKNOWN if before and silent else _FATE[outcome]
 
 
 def _no_declarations(ids: Sequence[str]) -> EnqueueAnswer:

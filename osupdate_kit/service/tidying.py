@@ -8,6 +8,7 @@ from osupdate_kit.service.loop import TAIL
 from osupdate_kit.stores.ledger import Ledger
 
 EVERY = HOUR
+_HEARD = (Outcome.QUEUED, Outcome.REFUSED)  # the server itself has answered
 _OVER = (RolloutStatus.ENDED, RolloutStatus.CANCELLED)
 
 
@@ -49,5 +50,5 @@ class Tidier:
     def _take_away(self, one: DeclarationSet) -> bool:
         """False where the server could not be reached: it is tried again."""
         names = [name for name, _ in reversed(one.declarations)]  # an activation before what it names
-        done = self._server.empty(one.name, names).outcome is not Outcome.UNKNOWN
-        return done and all(self._server.delete(name).outcome is not Outcome.UNKNOWN for name in names)
+        done = self._server.empty(one.name, names).outcome in _HEARD
+        return done and all(self._server.delete(name).outcome in _HEARD for name in names)

@@ -5,8 +5,9 @@ The effect of an inbox row and its removal are one transaction, so a killed work
 
 import hashlib
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.evidence import version_in, words_of, words_of_report
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 from osupdate_kit.rollout.ports import Clock, ServerEvent, Topic
-from osupdate_kit.rollout.state import Facts
+from osupdate_kit.rollout.state import Facts, fold
 from osupdate_kit.rollout.targets import Target
 from osupdate_kit.rollout.windows import zone_of
 from osupdate_kit.servers.events import decode_event
@@ -109,13 +110,16 @@ class Worker:
         seen: dict[DeviceKey, int] = {}
         described: set[DeviceKey] = set()
         raw: dict[str, bytes] = {}
+        earlier: dict[DeviceKey, list[RolloutEvent]] = defaultdict(list)
         for read in reads:
             seen[read.key] = max(seen.get(read.key, 0), self._seen_at(read))
             row = answered.get((read.key, read.event.command_uuid)) if read.result else None
             device = devices[read.key]
             better, event = device, None
+            facts, its = facts_of(device.facts), journeys.get(read.key, ())
             try:
-                event = self._event(tx, read, row, facts_of(device.facts), journeys.get(read.key, ()))
+                if event := self._event(tx, read, row, facts, its):
+                    event = self._proving(tx, event, facts, earlier[read.key], its)
                 better = _described(device, read)
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # one device's own
                 self.untaken += 1
@@ -125,6 +129,7 @@ class Worker:
                 described.add(read.key)
             if event:
                 events.append(event)
+                earlier[read.key].append(event)
                 wake.add(read.key)
                 if event.kind in _KEPT:
                     raw[event.digest] = read.row.body
@@ -186,14 +191,6 @@ class Worker:
         if not journeys:
             return None
         number, one = assigned.held(facts.assignments) or (0, Assignment(0))
-        words = words_of_report(report, number, one.set_name)
-        reported = version_in(words)
-        proves = [
-            j.journey.rollout
-            for j in journeys
-            if reported and not j.barred and j.journey.rollout <= one.rollout
-            and self._plans.readable(tx, j.journey.rollout) and self._plans.target(tx, j).reached_by(reported)
-        ]  # fmt: skip
         return RolloutEvent(
             key=read.key,
             kind=EventKind.REPORTED,
@@ -203,7 +200,7 @@ class Worker:
             server_at=read.event.created_at,
             rollout=one.rollout,
             outbox=number,
-            evidence=words | ({"proves": sorted(proves)} if proves else {}),
+            evidence=words_of_report(report, number, one.set_name),
         )
 
     def _reading(
@@ -229,8 +226,7 @@ class Worker:
                 words.setdefault("since", event.created_at)
             if offered := self._offered(tx, words, journeys):
                 words["offered"] = offered
-            proves = self._proves(tx, read, words, row, facts, journeys)
-            return EventKind.ANSWERED, words | ({"proves": proves} if proves else {}), digest
+            return EventKind.ANSWERED, words, digest
         other = result.update_results is not None and result.status is CommandStatus.ACKNOWLEDGED
         return (EventKind.FOREIGN if other and journeys else None), {}, digest
 
@@ -241,37 +237,45 @@ class Worker:
         aims = {self._plans.target(tx, j).product_key for j in mine if self._plans.readable(tx, j.journey.rollout)}
         return sorted(listed & aims)
 
-    def _proves(
+    def _proving(
         self,
         tx: Transaction,
-        read: Read,
-        words: dict[str, Any],
-        row: OutboxRow,
+        event: RolloutEvent,
         facts: Facts,
+        earlier: Sequence[RolloutEvent],
         journeys: Sequence[StoredJourney],
-    ) -> list[int]:
-        """The rollouts whose target this answer shows: asked for in that rollout, or in a later one."""
-        version = version_in(words)
-        if version is None:
-            return []
-        # Under another OS the list begins empty: only a report after the list shows that it was the same all the time.
-        same = words["since"] == facts.version.since and read.event.created_at > facts.listed.at
+    ) -> RolloutEvent:
+        """With the rollouts whose target it shows: those that it was asked for in, and older ones.
+
+        facts: before this turn. earlier: the device's events that the turn has taken so far.
+        """
+        version = version_in(event.evidence)
+        if version is None and "items" not in event.evidence:
+            return event
         found = []
         for journey in journeys:
             number = journey.journey.rollout
-            if journey.barred or number > row.rollout or not self._plans.readable(tx, number):
+            if journey.barred or number > event.rollout or not self._plans.readable(tx, number):
                 continue
             target = self._plans.target(tx, journey)
-            if target.reached_by(version) or (same and target.product_key and _gone(target, facts)):
+            if (version and target.reached_by(version)) or (
+                target.product_key and _gone(target, reduce(fold, (*earlier, event), facts))
+            ):
                 found.append(number)
-        return sorted(found)
+        return replace(event, evidence={**event.evidence, "proves": sorted(found)}) if found else event
 
 
 def _gone(target: Target, facts: Facts) -> bool:
-    """Is the item gone from the newest list, which was scanned for after its install and under the OS that runs?"""
-    after = facts.offered.get(target.product_key, facts.doubt.at) if facts.may_have_installed else 0
-    after = after and max(after, facts.version.since)
-    return target.gone_from(facts.listed, scanned_at=facts.scanned_at, after=after)
+    """Is the item gone from the newest list, which was scanned for after its install?
+
+    Another OS begins with an empty list: the one that a report behind the list names must have been there at the scan.
+    List and report may come in any order.
+    """
+    version = facts.version
+    if not facts.may_have_installed or not version.since or version.at <= facts.listed.at:
+        return False
+    after = facts.offered.get(target.product_key, facts.doubt.at)
+    return target.gone_from(facts.listed, scanned_at=facts.scanned_at, after=after and max(after, version.since))
 
 
 def _digest(event: ServerEvent) -> str:

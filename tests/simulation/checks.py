@@ -30,6 +30,7 @@ from osupdate_kit.service.verify import verify
 from tests.simulation.scenario import ITEM, TARGET
 
 SERVER = "lab"  # at which all devices begin
+FOREVER = 2**62
 
 if TYPE_CHECKING:
     from tests.simulation.run import Simulation
@@ -551,20 +552,21 @@ class Checks:
         there = [presence.reachable(at) for at in range(since, of.story.ends_at, HOUR)]
         if sum(there) < 0.4 * len(there):
             return False
-        if not self._unanswered(udid) or self._gate_open(SERVER, udid):
+        if not self._unanswered(udid, of.clock.now() - DAY) or self._gate_open(SERVER, udid):
             return True
         # It may not be woken, lest it install: it has to come by itself, and more than once where lists are needed.
         visits = {entry.at // DAY for entry in of.truth.of(udid, What.AWAKE) if entry.at > since + DAY}
         return len(visits) >= (4 if of.story.item else 2)
 
-    def _unanswered(self, udid: str) -> set[str]:
-        """Steps that were sent, or perhaps, and to which no final answer has come in."""
+    def _unanswered(self, udid: str, known_by: int = FOREVER) -> set[str]:
+        """Steps that were sent, or perhaps, and to which no final answer had come in by then."""
         sql = (
             "SELECT command_uuid FROM outbox WHERE enrollment_id = :udid AND kind = 'step' AND command_uuid <> '' "
             "AND status <> 'refused' AND NOT EXISTS (SELECT 1 FROM events WHERE events.enrollment_id = :udid "
-            "AND kind = 'answered' AND events.command_uuid = outbox.command_uuid AND evidence NOT LIKE '%not_now%')"
+            "AND kind = 'answered' AND events.command_uuid = outbox.command_uuid AND evidence NOT LIKE '%not_now%' "
+            "AND recorded_at <= :known_by)"
         )
-        return {row[0] for row in self._rows(sql, udid=udid)}
+        return {row[0] for row in self._rows(sql, udid=udid, known_by=known_by)}
 
     # --- for people ---
 

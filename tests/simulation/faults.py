@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from osupdate_kit.errors import StoreError
 from osupdate_kit.lab.clock import HOUR, MINUTE, VirtualClock
@@ -163,6 +164,8 @@ class Line:
         luck, faults = self._luck, self._luck.faults
         if luck.strikes("crash before call", faults.crash_call / 2):
             raise Crash
+        if luck.strikes("nobody is there", faults.refused):
+            raise requests.ConnectionError(NewConnectionError(None, "Connection refused"))
         if luck.strikes("call lost", faults.call_lost):
             raise _no_answer(luck)
         if late and luck.strikes("call comes late", faults.call_late):

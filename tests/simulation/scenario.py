@@ -59,6 +59,7 @@ class Faults:
     call_lost: float = 0.0  # the server sees nothing
     call_late: float = 0.0  # the server sees it minutes or hours after the kit has given it up
     answer_lost: float = 0.0  # the server has acted, and no answer comes, or a proxy's page
+    refused: float = 0.0  # nobody listens there, for this one call
     lost: float = 0.0
     doubled: float = 0.0
     late: float = 0.0
@@ -127,7 +128,7 @@ def scenario(seed: int) -> Scenario:
     opens = luck.choice((time(22), time(20, 30), time(1), time(8)))
     closes = luck.choice((time(4), time(6, 15), time(5), time(12)))
     storage = luck.choice(("kv", "pgsql"))
-    declared, approved = Random(f"declarations {seed}"), Random(f"approval {seed}")
+    declared, approved, refused = (Random(f"{what} {seed}") for what in ("declarations", "approval", "refused"))
     return Scenario(
         seed=seed,
         specs=specs,
@@ -147,7 +148,7 @@ def scenario(seed: int) -> Scenario:
         tries=luck.choice((1, 2, 3, 3)),
         batch_ids=luck.choice((1, 2, 200)),
         deeds=_deeds(luck, len(specs), starts_at, deadline_at, calm_at),
-        faults=_faults(luck),
+        faults=replace(_faults(luck), refused=refused.uniform(0.02, 0.3) if refused.random() < 0.25 else 0.0),
         broken_plan=luck.random() < 0.1,
         waves=(waves := _waves(luck, starts_at)),
         limits=_limits(luck),
