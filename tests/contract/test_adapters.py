@@ -6,7 +6,7 @@ from osupdate_kit.rollout.ports import CommandServer, Outcome, Topic
 from osupdate_kit.servers.events import read_event
 from tests.contract.subjects import KINDS, Device, Kind, Subject, command, fresh
 
-Q, R = Outcome.QUEUED, Outcome.REFUSED
+Q, R, N = Outcome.QUEUED, Outcome.REFUSED, Outcome.UNTAKEN
 
 
 def test_what_is_called_queued_is_handed_out_once(subject: Subject) -> None:
@@ -66,7 +66,7 @@ def test_pushes_name_everybody_who_was_not_woken(subject: Subject) -> None:
 
 def test_a_wrong_key_queues_nothing(subject: Subject) -> None:
     kit, device, (uuid,) = subject.adapter(api_key="wrong"), Device(subject), fresh()
-    assert kit.enqueue(command(uuid), [device.udid], push=True).outcomes == {device.udid: R}
+    assert kit.enqueue(command(uuid), [device.udid], push=True).outcomes == {device.udid: N}
     assert kit.push([device.udid]).reasons == {device.udid: "it does not accept the API key"}
     assert device.says("Idle") == ""
 
@@ -103,7 +103,7 @@ def test_an_adapter_of_another_kind_queues_nothing(subject: Subject) -> None:
     for kind in KINDS.values():
         if kind is not subject.kind:
             found = subject.adapter(kind.adapter).enqueue(command(uuid), [device.udid], push=True)
-            assert (found.outcomes, found.separable) == ({device.udid: R}, False)
+            assert (found.outcomes, found.separable) == ({device.udid: N}, False)
             assert found.reasons == {device.udid: "there is no such API at this address"}
     assert device.says("Idle") == ""
 

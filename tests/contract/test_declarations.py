@@ -21,7 +21,7 @@ from osupdate_kit.servers.events import read_event
 from tests.contract.declaring import DeclaredDevice, Declaring, enforcement, put_into
 from tests.contract.subjects import fresh
 
-Q, R = Outcome.QUEUED, Outcome.REFUSED
+Q, R, N = Outcome.QUEUED, Outcome.REFUSED, Outcome.UNTAKEN
 BROKEN = {
     "identifier": "x", "active": True, "valid": "invalid", "server-token": "t",
     "reasons": [{"code": "Error.ConfigurationCannotBeApplied", "description": "d", "details": {"Error": "older"}}],
@@ -183,10 +183,10 @@ def test_a_wrong_key_changes_nothing_and_tells_so(declaring: Declaring) -> None:
     wrong, device = declaring.adapter("wrong"), DeclaredDevice(declaring.subject)
     why = "it does not accept the API key"
     put = wrong.put(encode(enforcement(), "wrong-key"))
-    assert (put.outcome, put.reason) == (R, why)
+    assert (put.outcome, put.reason) == (N, why)
     assert wrong.get("wrong-key").trouble == wrong.declarations().trouble == why
     answer = wrong.assign("any", [device.udid, *fresh(50)])
-    assert set(answer.outcomes.values()) == {R}
+    assert set(answer.outcomes.values()) == {N}
     assert set(answer.reasons.values()) == {why}
     report = wrong.reports({device.udid: "mark"})[device.udid]
     assert (report.mark, report.whole, report.trouble) == ("mark", False, why)

@@ -17,7 +17,7 @@ from osupdate_kit.servers.ddm import DIALECTS, KMFDDM, Declarations
 from osupdate_kit.servers.transport import Answer, Call, in_process_session
 
 KEY = "ddm-key"
-Q, R, U = Outcome.QUEUED, Outcome.REFUSED, Outcome.UNKNOWN
+Q, R, N, U = Outcome.QUEUED, Outcome.REFUSED, Outcome.UNTAKEN, Outcome.UNKNOWN
 BODY = encode(ActivationSimple(configurations=("a",)), "name")
 
 
@@ -73,10 +73,10 @@ def fails(error: requests.RequestException) -> Callable[[Call], None]:
         (503, b'{"message":"busy"}', U),
         (500, b'{"error":"declaration not found"}', R),
         (400, b'{"error":"invalid declaration"}', R),
-        (401, b"Unauthorized", R),
-        (302, b"", R),
-        (404, b"404 page not found", R),
-        (429, b"", R),
+        (401, b"Unauthorized", N),
+        (302, b"", N),
+        (404, b"404 page not found", N),
+        (429, b"", N),
         (500, b'{"error":"notify enrollment: enqueueing DM command: push error"}', Q),
     ],
 )
@@ -88,13 +88,13 @@ def test_an_answer_proves_so_much_and_no_more(status: int, body: bytes, outcome:
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome"), [(requests.ReadTimeout(), U), (requests.ConnectionError(), U), (requests.ConnectTimeout(), R)]
+    ("error", "outcome"), [(requests.ReadTimeout(), U), (requests.ConnectionError(), U), (requests.ConnectTimeout(), N)]
 )
 def test_a_line_that_breaks_is_an_answer(error: requests.RequestException, outcome: Outcome) -> None:
     line = Line(before=fails(error), connections=1)
     assert line.kit.put(BODY).outcome is outcome
     found = line.kit.assign("set", ["A", "B", "C"])
-    assert list(found.outcomes.values()) == [outcome, R, R]
+    assert list(found.outcomes.values()) == [outcome, N, N]
     assert set(found.reasons) == {"A", "B", "C"}
     assert len(line.calls) == 2
     assert line.kit.declarations().trouble
@@ -109,7 +109,7 @@ def test_a_line_that_breaks_is_an_answer(error: requests.RequestException, outco
 def test_a_dead_server_is_given_up_after_a_call_of_each_connection() -> None:
     line = Line(before=fails(requests.ConnectTimeout()))
     ids = [f"D{number}" for number in range(500)]
-    assert set(line.kit.assign("set", ids).outcomes.values()) == {R}
+    assert set(line.kit.assign("set", ids).outcomes.values()) == {N}
     assert len(line.calls) <= 4
 
 

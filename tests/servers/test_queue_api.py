@@ -62,7 +62,7 @@ def server(
     return made("school", "http://mdm.test:9000/", KEY, session=in_process_session(handle), **options)
 
 
-Q, R, U = Outcome.QUEUED, Outcome.REFUSED, Outcome.UNKNOWN
+Q, R, N, U = Outcome.QUEUED, Outcome.REFUSED, Outcome.UNTAKEN, Outcome.UNKNOWN
 
 TABLE = {
     "good, no push": (says(200, {"no_push": True} | TOLD), Q, Q, set(), False),
@@ -82,7 +82,7 @@ TABLE = {
         says(500, {"status": {"B": {"push_error": "push data missing for id"}}, "push_error": NO_CERT} | TOLD),
         Q, Q, set(), False,
     ),
-    "one refused": (says(207, {"status": {"B": {"command_error": "disk full"}}} | TOLD), Q, R, set(), False),
+    "one refused": (says(207, {"status": {"B": {"command_error": "disk full"}}} | TOLD), Q, N, set(), False),
     "one known before": (
         says(207, {"status": {"B": {"command_error": f"command already exists: {UUID}"}}} | TOLD), Q, Q, set(), False,
     ),
@@ -94,22 +94,22 @@ TABLE = {
     ),
     "same id twice, pgsql": (
         says(500, {"command_error": 'pq: duplicate key value violates unique constraint "enrollment_queue_pkey"'}),
-        R, R, set(), False,
+        N, N, set(), False,
     ),
     "binary plist, pgsql": (
-        says(500, {"command_error": 'pq: invalid byte sequence for encoding "UTF8": 0xd8'}), R, R, set(), False,
+        says(500, {"command_error": 'pq: invalid byte sequence for encoding "UTF8": 0xd8'}), N, N, set(), False,
     ),
-    "no plist": (says(500, {"command_error": "decoding command: parse error: plist: x"}), R, R, set(), False),
-    "no UUID": (says(500, {"command_error": "decoding command: invalid command"}), R, R, set(), False),
-    "nothing to do": (says(500, {"no_push": True, "command_error": "must enqueue or push"}), R, R, set(), False),
-    "empty path": (says(500, {"command_error": "getting enrollment ids: empty path"}), R, R, set(), False),
-    "wrong key": (Answer(401, b"Unauthorized\n"), R, R, set(), False),
-    "forbidden by a proxy": (Answer(403, b"<html>no</html>"), R, R, set(), False),
-    "no such address": (Answer(404, b"404 page not found\n"), R, R, set(), False),
-    "body too large for a proxy": (Answer(413, b"<html>"), R, R, set(), False),
+    "no plist": (says(500, {"command_error": "decoding command: parse error: plist: x"}), N, N, set(), False),
+    "no UUID": (says(500, {"command_error": "decoding command: invalid command"}), N, N, set(), False),
+    "nothing to do": (says(500, {"no_push": True, "command_error": "must enqueue or push"}), N, N, set(), False),
+    "empty path": (says(500, {"command_error": "getting enrollment ids: empty path"}), N, N, set(), False),
+    "wrong key": (Answer(401, b"Unauthorized\n"), N, N, set(), False),
+    "forbidden by a proxy": (Answer(403, b"<html>no</html>"), N, N, set(), False),
+    "no such address": (Answer(404, b"404 page not found\n"), N, N, set(), False),
+    "body too large for a proxy": (Answer(413, b"<html>"), N, N, set(), False),
     "URL too long for a proxy": (Answer(414, b"<html>"), R, R, set(), True),
     "head too large": (Answer(431, b"431 Request Header Fields Too Large"), R, R, set(), True),
-    "redirected": (Answer(301, b"", {"Location": "https://elsewhere.test/"}), R, R, set(), False),
+    "redirected": (Answer(301, b"", {"Location": "https://elsewhere.test/"}), N, N, set(), False),
     "proxy without its server": (Answer(502, b"<html>Bad Gateway</html>"), U, U, set(), False),
     "a proxy's JSON": (says(503, {"status": 503, "message": "no upstream"}), U, U, set(), False),
     "a proxy's time-out": (Answer(504, b""), U, U, set(), False),
@@ -155,7 +155,7 @@ def test_one_unknown_device_alone_cannot_be_separated() -> None:
         (requests.exceptions.ChunkedEncodingError(), U),
         (requests.exceptions.ProxyError(), U),
         (requests.exceptions.SSLError(), U),
-        (requests.ConnectTimeout(), R),
+        (requests.ConnectTimeout(), N),
     ],
 )
 def test_a_broken_line_proves_nothing_unless_no_byte_left(error: Exception, outcome: Outcome) -> None:
@@ -192,7 +192,7 @@ def free_port() -> int:
 def test_a_refused_connection_proves_that_nothing_was_queued() -> None:
     kit = NanoMDM("school", f"http://127.0.0.1:{free_port()}", KEY)
     found = kit.enqueue(BODY, ["A"], push=True)
-    assert found.outcomes == {"A": R}
+    assert found.outcomes == {"A": N}
     assert found.reasons == {"A": "no connection can be made"}
     assert kit.push(["A"]).pushed == frozenset()
 
@@ -407,7 +407,7 @@ def test_by_address_too_and_the_check_finds_a_wrong_key() -> None:
         assert kit.enqueue(BODY, ["A", "B"], push=True).outcomes == {"A": Q, "B": Q}
         wrong = NanoMDM("school", address.url, "wrong")
         assert "API key" in wrong.check().message
-        assert wrong.enqueue(BODY, ["A"], push=True).outcomes == {"A": R}
+        assert wrong.enqueue(BODY, ["A"], push=True).outcomes == {"A": N}
 
 
 def test_the_key_is_in_no_repr_reason_or_message() -> None:
