@@ -23,6 +23,7 @@ class Assignment(NamedTuple):
     enforce_at: int = 0  # the deadline that is declared, as an instant of our clock
     failures: int = 0  # how often the device says that this update failed
     invalid_at: int = 0  # newest report that calls it invalid, by the server's clock
+    refused_at: int = 0  # when the server refused it, by our clock
 
     @property
     def counts(self) -> bool:
@@ -43,6 +44,7 @@ class Assignment(NamedTuple):
             max(self.enforce_at, other.enforce_at),
             max(self.failures, other.failures),
             max(self.invalid_at, other.invalid_at),
+            max(self.refused_at, other.refused_at),
         )
 
 

@@ -189,6 +189,14 @@ def may_send_assignment(facts: Facts, course: Course, outbox: int, gate: Gate) -
     return not (mine and wants_declaration(facts, course, gate))
 
 
+def _give_again_at(facts: Facts, course: Course, assign: Assign, cadences: Cadences) -> int:
+    """What the server has refused is given once more after a pause; what is to be taken back is taken back now."""
+    since = facts.retried.get(course.rollout, 0)
+    mine = assigned.of_rollout(facts.assignments, course.rollout) if assign.role == GIVE else ()
+    refused_at = max((one.refused_at for number, one in mine if number > since), default=0)
+    return refused_at + int(cadences.retry_backoff_minutes * MINUTE) if refused_at else 0
+
+
 def _told_later(facts: Facts, course: Course) -> bool:
     """Is DeclarativeManagement to be asked for? Only what the server has done is worth being told."""
     told = assigned.must_be_told(facts.assignments, facts.told, facts.cleared_at)
@@ -215,7 +223,10 @@ def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cad
     later: list[int] = [gate.changes_at] if gate.changes_at else []
     acts: list[Act] = []
     if course.can_declare or facts.assignments:
-        if assign := next_assignment(facts, course, gate):
+        assign = next_assignment(facts, course, gate)
+        if assign and (again_at := _give_again_at(facts, course, assign, cadences)) > now:
+            later.append(again_at)
+        elif assign:
             acts.append(assign)
         elif _told_later(facts, course):
             acts.append(Ask(RequestType.DECLARATIVE_MANAGEMENT, may_wake(facts, gate.open_since)))

@@ -117,8 +117,12 @@ class RolloutPlan:
     @property
     def admits(self) -> bool:
         """Are devices let in one after the other: by waves, by pace, by slots? Else all may begin at once."""
-        first = self.waves[0]
-        return len(self.waves) > 1 or bool(first.pace or self.slots_per_site) or first.opens != Opening()
+        return len(self.waves) > 1 or self.has_places or self.waves[0].opens != Opening()
+
+    @property
+    def has_places(self) -> bool:
+        """Are those under way counted? Else a wave that opens lets all of its devices in."""
+        return bool(self.slots_per_site) or any(wave.pace for wave in self.waves)
 
     def steps(self, platform: Platform) -> Steps:
         return Steps(actions=self.actions.get(platform, DEFAULT_ACTIONS[platform]), tries=self.tries)

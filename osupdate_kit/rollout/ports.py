@@ -49,8 +49,8 @@ class Outcome(StrEnum):
     """What a server's answer to an enqueue proves about one device."""
 
     QUEUED = "queued"
-    REFUSED = "refused"  # certainly not queued
-    UNTAKEN = "untaken"  # nor did this call queue anything; of an earlier one without an answer it says nothing
+    REFUSED = "refused"  # certainly not queued by this call
+    UNTAKEN = "untaken"  # nor that, for the call came to nobody: nothing speaks against this device
     UNKNOWN = "unknown"  # no answer: it may be queued
 
 
@@ -72,6 +72,7 @@ class PushAnswer:
     pushed: frozenset[str]
     reasons: Mapping[str, str] = field(default_factory=dict)
     server_at: int = 0
+    untaken: bool = False  # the call came to nobody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

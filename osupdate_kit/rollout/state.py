@@ -514,6 +514,7 @@ def _fold_declared(facts: Facts, event: RolloutEvent) -> Facts:
             _BOXES.get(event.kind, Box.INTENDED),
             words["set"],
             words["enforce_at"],
+            refused_at=event.recorded_at if event.kind is EventKind.REFUSED else 0,
         )
     known = facts.assignments.get(event.outbox)
     assignments = {**facts.assignments, event.outbox: news.join(known) if known else news}

@@ -357,8 +357,8 @@ def _changed(reply: Reply) -> Change:
     error = _error(reply)
     if error.startswith("notify"):  # after the change was stored
         return Change(outcome=Outcome.QUEUED, changed=True, reason=error, server_at=reply.server_at)
-    untaken = not reply.sent or reply.status in REFUSALS
-    outcome = Outcome.REFUSED if error else Outcome.UNTAKEN if untaken else Outcome.UNKNOWN
+    refused = bool(error) or (reply.status in REFUSALS and not reply.untaken)
+    outcome = Outcome.REFUSED if refused else Outcome.UNTAKEN if reply.untaken else Outcome.UNKNOWN
     return Change(outcome=outcome, reason=_trouble(reply), server_at=reply.server_at)
 
 

@@ -110,7 +110,7 @@ class QueueServer:
         pushed, failed = _woken(answer.said or {}, good)
         otherwise = answer.trouble or "the server does not say that it was woken"
         more = {one: failed.get(one, otherwise) for one in good if one not in pushed}
-        return PushAnswer(pushed=pushed, reasons=reasons | more, server_at=answer.server_at)
+        return PushAnswer(pushed=pushed, reasons=reasons | more, server_at=answer.server_at, untaken=answer.untaken)
 
     def check(self) -> ServerCheck:
         """Is this such a server, and does it take our key? Asks its version, then makes a call that queues nothing."""
@@ -202,20 +202,20 @@ def _nothing(dialect: Dialect) -> str:
 def _judged(answer: Answer, body: bytes, ids: Sequence[str]) -> EnqueueAnswer:
     said = answer.said
     if said is None or not _is_ours(said, body):
-        if answer.status in TOO_MANY_IDS:
-            return _refused({}, {}, ids, answer.trouble, separable=True)
-        certain = not answer.sent or answer.status in REFUSALS
-        return _none(Outcome.UNTAKEN if certain else Outcome.UNKNOWN, ids, answer.trouble or _FOREIGN)
+        if answer.status in REFUSALS and not answer.untaken:
+            return _refused({}, {}, ids, answer.trouble, separable=answer.status in TOO_MANY_IDS)
+        return EnqueueAnswer(
+            outcomes=dict.fromkeys(ids, Outcome.UNTAKEN if answer.untaken else Outcome.UNKNOWN),
+            reasons=dict.fromkeys(ids, answer.trouble or _FOREIGN),
+        )
     error = said.get("command_error")
     if isinstance(error, str) and not _was_queued_before(error):
-        if "foreign key constraint" in error.lower():
-            return _refused({}, {}, ids, in_short(error), separable=True)
-        return _none(Outcome.UNTAKEN, ids, in_short(error))
+        return _refused({}, {}, ids, in_short(error), separable="foreign key constraint" in error.lower())
     pushed, reasons = _woken(said, ids)
     outcomes = dict.fromkeys(ids, Outcome.QUEUED)
     for one, error in _errors(said, "command_error", ids):
         if not _was_queued_before(error):
-            outcomes[one], reasons[one] = Outcome.UNTAKEN, in_short(error)
+            outcomes[one], reasons[one] = Outcome.REFUSED, in_short(error)
     return EnqueueAnswer(outcomes=outcomes, reasons=reasons, pushed=pushed)
 
 
@@ -255,10 +255,6 @@ def _errors(said: Mapping[str, Any], key: str, ids: Sequence[str]) -> Iterator[t
             told = status.get(one)
             if isinstance(told, dict) and isinstance(error := told.get(key), str):
                 yield one, error
-
-
-def _none(outcome: Outcome, ids: Sequence[str], reason: str) -> EnqueueAnswer:
-    return EnqueueAnswer(outcomes=dict.fromkeys(ids, outcome), reasons=dict.fromkeys(ids, reason))
 
 
 def _refused(

@@ -39,6 +39,7 @@ REFUSALS = {
     431: "the request names too many devices",
 }
 TOO_MANY_IDS = (414, 431)
+_ITS_FORM = (400, 411, 413, *TOO_MANY_IDS)  # refused for what this call is: another may pass
 
 _MAX_ANSWER_BYTES = 16 << 20
 _CONNECT_SECONDS = 10.0
@@ -64,6 +65,11 @@ class Reply:
         """Why this is no good answer, as far as HTTP can tell; empty if it is one."""
         return REFUSALS.get(self.status, "") or self.broken
 
+    @property
+    def untaken(self) -> bool:
+        """Did the call certainly come to nobody, so that no other need be tried now?"""
+        return _untaken(self.status, self.sent)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -79,6 +85,15 @@ class Answer:
     def trouble(self) -> str:
         """Why this is no good answer, as far as HTTP can tell; empty if it is one."""
         return REFUSALS.get(self.status, "") or self.broken
+
+    @property
+    def untaken(self) -> bool:
+        """Did the call certainly come to nobody, so that no other need be tried now?"""
+        return _untaken(self.status, self.sent)
+
+
+def _untaken(status: int, sent: bool) -> bool:
+    return not sent or (status in REFUSALS and status not in _ITS_FORM)
 
 
 class Wire:

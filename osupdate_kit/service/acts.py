@@ -98,7 +98,10 @@ class Actor:
         return len(rows)
 
     def _retry(self, tx: Transaction, rollout: StoredRollout, act: Act, now: int) -> int:
-        """Give the failed devices their tries anew; `detail` names a cause, as a class or as it is counted, "" all."""
+        """Give the failed devices their tries anew; `detail` names a cause, as a class or as it is counted, "" all.
+
+        Where places are counted, each waits for one once more: so many at once are what a pace is there to prevent.
+        """
         failed = [
             stored.journey.key
             for stored, _ in tx.journeys(rollout.id)
@@ -114,7 +117,10 @@ class Actor:
                 newest = max(steps + given, default=0)
                 events.append(retried(key, rollout.id, newest, act.id, now))
             record(tx, self.plans, events)
-            tx.set_due([(rollout.id, key, now) for key in keys])
+            if self.plans.plan(tx, rollout.id).has_places:
+                tx.give_up(rollout.id, keys, now)
+            else:
+                tx.set_due([(rollout.id, key, now) for key in keys])
         return len(failed)
 
     def _open(self, tx: Transaction, rollout: StoredRollout, act: Act, now: int) -> int:

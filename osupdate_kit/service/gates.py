@@ -57,7 +57,6 @@ class Standing:
     who: set[int]  # hashes of those: a device that knocks again has begun all the same
     under_way: dict[DeviceKey, Place]
     since: dict[DeviceKey, int]  # when those under way came into their state, as far as this service knows
-    places: bool = False  # are they counted? Else a wave that opens lets all of its devices in
     failed: int = 0  # failures when the newest transition was read
     judged: int = -1  # failures when slices were last judged
     looked_at: int = 0
@@ -73,7 +72,7 @@ class Standing:
             self.begin(place)
         if place.state in MISSED:
             self.failed += turn.sign
-        if place.admitted_at <= 0 or not self.places:
+        if place.admitted_at <= 0 or not self.plan.has_places:
             return
         if turn.now in ENDS:
             self.leave(place.key)
@@ -175,11 +174,10 @@ class Gatekeeper:
     def _begin(self, tx: Transaction, rollout: StoredRollout, now: int) -> Standing:
         plan = self._plans.plan(tx, rollout.id)
         states = Counter(dict(tx.cells(rollout.id)))
-        counted = bool(plan.slots_per_site) or any(wave.pace for wave in plan.waves)
-        taken = {place.key: place for place in tx.under_way(rollout.id)} if counted else {}
+        taken = {place.key: place for place in tx.under_way(rollout.id)} if plan.has_places else {}
         failed = sum(n for (_, state), n in states.items() if state in MISSED)
         since = dict.fromkeys(taken, now)
-        standing = Standing(plan, states, Counter(), set(), taken, since, places=counted, failed=failed)
+        standing = Standing(plan, states, Counter(), set(), taken, since, failed=failed)
         for place in tx.begun(rollout.id):
             standing.begin(place)
         return standing
@@ -297,7 +295,7 @@ class Gatekeeper:
         self, tx: Transaction, rollout: int, standing: Standing, wave: StoredWave, now: int, stopped: frozenset[Slice]
     ) -> None:
         slots = standing.plan.slots_per_site
-        if not standing.places and not stopped:
+        if not standing.plan.has_places and not stopped:
             tx.admit_all(rollout, wave.name, now)
             return
         self._lapse(tx, rollout, standing, self._unseen(standing, wave.name, now), now)

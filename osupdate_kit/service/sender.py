@@ -28,11 +28,12 @@ from osupdate_kit.service.words import own_event, receipt
 from osupdate_kit.stores.ledger import InboxRow, Ledger, Transaction
 
 RETRY_UNKNOWN = 5 * MINUTE
+RETRY_UNTAKEN = MINUTE
 
 _FATE = {
     Outcome.QUEUED: OutboxStatus.QUEUED,
     Outcome.REFUSED: OutboxStatus.REFUSED,
-    Outcome.UNTAKEN: OutboxStatus.REFUSED,
+    Outcome.UNTAKEN: OutboxStatus.WITHDRAWN,  # and intended anew
     Outcome.UNKNOWN: OutboxStatus.UNKNOWN,
 }
 
@@ -61,6 +62,11 @@ def push_trouble_name(server: str) -> str:
     return f"push:{server}"
 
 
+def call_trouble_name(server: str, *, assignments: bool) -> str:
+    """Under which name the store keeps why a server or its declarations, takes no calls; no words: it took the last."""
+    return f"{'declare' if assignments else 'call'}:{server}"
+
+
 def new_uuid() -> str:
     return str(uuid.uuid4()).upper()
 
@@ -82,6 +88,7 @@ class Sender:
         self._declarer = Declarer(declarations) if declarations else None
         self._ledger, self._server, self._clock, self._plans, self._new_uuid = ledger, server, clock, plans, new_uuid
         self._push_trouble: str | None = None  # as the store has it; None: not looked yet
+        self._untaken: dict[bool, int] = {}  # of commands and assignments: since when nobody takes them; 0: they go
 
     def turn(self) -> bool:
         """One call to the server, if anything is to be sent; False when there is nothing."""
@@ -109,9 +116,11 @@ class Sender:
         """The oldest, and those that may share its call."""
         waiting = sorted(ready, key=lambda row: row.id)
         head = _group(waiting[0])
-        assigns = waiting[0].kind is OutboxKind.ASSIGNMENT and self._declarer
+        assigns = _assigns(waiting) and self._declarer
         most = assigns.batch_ids if assigns else self._server.batch_ids
         size = self._rate.most(max(1, most >> 2 * waiting[0].attempts))
+        if self._untaken.get(_assigns(waiting)):
+            size = 1  # enough to see whether somebody is there again
         return _distinct([row for row in waiting if _group(row) == head])[:size]
 
     def _mark(self, tx: Transaction, rows: Sequence[OutboxRow], now: int) -> tuple[list[OutboxRow], bool]:
@@ -191,8 +200,7 @@ class Sender:
         for rows in batches.values():
             with self._ledger.write() as tx:
                 fits, _ = self._ask_again(tx, rows, now)
-                assigns = rows[0].kind is OutboxKind.ASSIGNMENT
-                again = (self._assign_again if assigns else self._send_again)(tx, rows, fits, now)
+                again = (self._assign_again if _assigns(rows) else self._send_again)(tx, rows, fits, now)
             if again:
                 self._call(again, push=True, before=True)
                 return True
@@ -247,6 +255,8 @@ class Sender:
                 tx.save_outbox([replace(row, status=OutboxStatus.PUSHED) for row in rows])
                 self._note_push(tx, answer.pushed, answer.reasons)
                 self._tell(tx, EventKind.PUSHED, pushed, answer.server_at)
+                since = self._note_call(tx, rows, answer.reasons, untaken=answer.untaken)
+            self._untaken[False] = since
             return
         if first.kind is OutboxKind.ASSIGNMENT:
             assigned = self._declarer.carry_out(first, ids) if self._declarer else _no_declarations(ids)
@@ -260,22 +270,27 @@ class Sender:
         now = self._clock.now()
         by_fate: dict[OutboxStatus, list[OutboxRow]] = defaultdict(list)
         for row in rows:
-            by_fate[_fate(answer.outcomes[row.key.enrollment_id], row, before=before)].append(row)
+            outcome = answer.outcomes[row.key.enrollment_id]
+            by_fate[_fate(outcome, row, before=before and not answer.separable)].append(row)
         refused = by_fate[OutboxStatus.REFUSED]
         apart = refused if answer.separable and len(rows) > 1 else []
+        heard = set(answer.outcomes.values()) & {Outcome.QUEUED, Outcome.REFUSED}
+        untaken = not heard and Outcome.UNTAKEN in answer.outcomes.values()
         with self._ledger.write() as tx:
             for fate, mine in by_fate.items():
                 not_before = now + RETRY_UNKNOWN if fate is OutboxStatus.UNKNOWN else now
                 tx.save_outbox([replace(row, status=fate, not_before=not_before) for row in mine])
             if push and by_fate[OutboxStatus.QUEUED]:
                 self._note_push(tx, answer.pushed, answer.reasons)
-            if apart:
-                self._try_apart(tx, apart, now)
-            if rows[0].kind is OutboxKind.QUERY:
-                return  # only the answer to a query proves anything
-            self._tell(tx, EventKind.QUEUED, by_fate[OutboxStatus.QUEUED], answer.server_at)
-            if not apart:
-                self._tell(tx, EventKind.REFUSED, refused, answer.server_at, answer.reasons)
+            since = self._note_call(tx, rows, answer.reasons, untaken=untaken)
+            if apart:  # one unknown device made the whole call fail: smaller calls go out
+                self._anew(tx, apart, now, now, attempts=1)
+            if withdrawn := by_fate[OutboxStatus.WITHDRAWN]:
+                self._anew(tx, withdrawn, now, now + RETRY_UNTAKEN)
+            if rows[0].kind is not OutboxKind.QUERY:  # only the answer to one proves anything
+                self._tell(tx, EventKind.QUEUED, by_fate[OutboxStatus.QUEUED], answer.server_at)
+                self._tell(tx, EventKind.REFUSED, [] if apart else refused, answer.server_at, answer.reasons)
+        self._untaken[_assigns(rows)] = since
 
     def _note_push(self, tx: Transaction, pushed: Collection[str], reasons: Mapping[str, str]) -> None:
         """Keep why the last call that pushed woke nobody, for whoever looks for the fault; written when it changes."""
@@ -284,13 +299,33 @@ class Sender:
             tx.put(push_trouble_name(self._server.name), json.dumps({"at": self._clock.now(), "words": trouble}))
             self._push_trouble = trouble
 
-    def _try_apart(self, tx: Transaction, rows: Sequence[OutboxRow], now: int) -> None:
-        """One unknown device made the whole call fail: nobody got it, and smaller calls go out. No try is used up."""
+    def _note_call(
+        self, tx: Transaction, rows: Sequence[OutboxRow], reasons: Mapping[str, str], *, untaken: bool
+    ) -> int:
+        """While nobody takes calls, one a minute goes out; keep why, for whoever looks for the fault. Since when."""
+        now, assigns = self._clock.now(), _assigns(rows)
+        known = self._untaken.get(assigns)
+        since = (known or now) if untaken else 0
+        if untaken:
+            tx.postpone(self._server.name, assignments=assigns, now=now, later=now + RETRY_UNTAKEN)
+        if untaken or known != 0:
+            words = next(iter(reasons.values()), "") if untaken else ""
+            note = json.dumps({"at": since, "words": words, "last": now})
+            tx.put(call_trouble_name(self._server.name, assignments=assigns), note)
+        return since
+
+    def _anew(
+        self, tx: Transaction, rows: Sequence[OutboxRow], now: int, not_before: int, *, attempts: int = 0
+    ) -> None:
+        """Nobody got it, and nothing speaks against the device: intended once more. No try is used up."""
         tx.save_outbox([replace(row, status=OutboxStatus.WITHDRAWN) for row in rows])
         again = [
-            replace(row, id=0, status=OutboxStatus.INTENDED, command_uuid="", attempts=row.attempts + 1, not_before=now)
+            replace(
+                row, id=0, status=OutboxStatus.INTENDED, command_uuid="", attempts=row.attempts + attempts,
+                not_before=not_before,
+            )
             for row in rows
-        ]
+        ]  # fmt: skip
         events = [own_event(EventKind.WITHDRAWN, row, now) for row in rows]
         events += [own_event(EventKind.INTENDED, row, now) for row in tx.add_outbox(again)]
         record(tx, self._plans, events)
@@ -312,15 +347,20 @@ class Sender:
 
 
 def _fate(outcome: Outcome, row: OutboxRow, *, before: bool) -> OutboxStatus:
-    """What the answer proves of all such calls. Of an assignment no refusal says what an earlier call came to."""
-    silent = outcome is Outcome.UNTAKEN or (outcome is Outcome.REFUSED and row.kind is OutboxKind.ASSIGNMENT)
-    return OutboxStatus.UNKNOWN if before and silent else _FATE[outcome]
+    """What the answer proves. A refusal says nothing of a call before it; and what is taken back is so until it is."""
+    takes = row.kind is OutboxKind.ASSIGNMENT and row.role == TAKE
+    return OutboxStatus.UNKNOWN if (before or takes) and outcome is not Outcome.QUEUED else _FATE[outcome]
 
 
 def _no_declarations(ids: Sequence[str]) -> EnqueueAnswer:
     """The settings name no declarations for this server any more."""
     reason = "Its server has no declarations in the settings."
     return EnqueueAnswer(outcomes=dict.fromkeys(ids, Outcome.REFUSED), reasons=dict.fromkeys(ids, reason))
+
+
+def _assigns(rows: Sequence[OutboxRow]) -> bool:
+    """Is it the server of declarations that this call goes to?"""
+    return rows[0].kind is OutboxKind.ASSIGNMENT
 
 
 def _group(row: OutboxRow) -> tuple[OutboxKind, str, int]:

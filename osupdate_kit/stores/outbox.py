@@ -61,6 +61,15 @@ _SAVE = Statement(
     .values({name: bindparam(name) for name in ("status", "command_uuid", "not_before", "attempts")})
     .where(outbox.c.id == bindparam("of_id"))
 )
+_POSTPONE = tuple(
+    Statement(
+        update(outbox)
+        .values(not_before=bindparam("later"))
+        .where(due, outbox.c.server == bindparam("of_server"), outbox.c.not_before <= bindparam("now"), line)
+    )
+    for due in (_READY, _UNSURE)
+    for line in (outbox.c.kind != literal_column("'assignment'"), outbox.c.kind == literal_column("'assignment'"))
+)
 _BACKLOG = Statement(select(func.count()).select_from(outbox).where(_READY, outbox.c.server == bindparam("server")))
 
 
@@ -107,6 +116,11 @@ class Outbox(Session):
         due = [uuid for (uuid,) in self._rows(_UNSURE_DUE, server, now, limit)]
         found = [outbox_of(row) for pack in self._packs(due) for row in self._rows(_UNSURE_OF, pack)]
         return [row for row in found if row.key.server == server]
+
+    def postpone(self, server: str, *, assignments: bool, now: int, later: int) -> None:
+        """Nothing that is due goes to the server (or, of assignments, to its declarations) before `later`."""
+        for statement in _POSTPONE[int(assignments) :: 2]:
+            self._run(statement, later, server, now)
 
     def outbox_rows(self, ids: Iterable[int]) -> dict[int, OutboxRow]:
         rows = (outbox_of(row) for pack in self._packs(ids) for row in self._rows(_BY_ID, pack))

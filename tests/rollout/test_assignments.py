@@ -270,9 +270,9 @@ def test_an_assignment_stands_on_the_server_from_its_sending_until_its_end_has_a
 
 
 def test_a_new_assignment_has_not_failed_and_joins_to_the_furthest_of_each() -> None:
-    assert Assignment(1) == Assignment(1, GIVE, Box.INTENDED, "", enforce_at=0, failures=0, invalid_at=0)
-    one, other = Assignment(1, GIVE, Box.SENDING, SET, 7, 2, 0), Assignment(1, GIVE, Box.QUEUED, "", 0, 1, 9)
-    assert one.join(other) == other.join(one) == Assignment(1, GIVE, Box.QUEUED, SET, 7, 2, 9)
+    assert Assignment(1) == Assignment(1, GIVE, Box.INTENDED, "", enforce_at=0, failures=0, invalid_at=0, refused_at=0)
+    one, other = Assignment(1, GIVE, Box.SENDING, SET, 7, 2, 0, 4), Assignment(1, GIVE, Box.QUEUED, "", 0, 1, 9, 3)
+    assert one.join(other) == other.join(one) == Assignment(1, GIVE, Box.QUEUED, SET, 7, 2, 9, 4)
     assert (Told(), Said()) == ((0, 0), (0, ""))
 
 

@@ -73,11 +73,12 @@ def begun(rollout: Rollout, wave: str) -> int:
         return sum(j.journey.commands_sent > 0 for j, _ in tx.journeys(rollout.id) if wave == j.wave)
 
 
-def until(rehearsal: Rehearsal, reached: Callable[[], bool], *, days: float = 5) -> None:
-    for _ in range(int(days * 24)):
+def until(rehearsal: Rehearsal, reached: Callable[[], bool], *, days: float = 5, a_day: int = 24) -> None:
+    """Look so often a day."""
+    for _ in range(int(days * a_day)):
         if reached():
             return
-        rehearsal.run(1 / 24)
+        rehearsal.run(1 / a_day)
     raise AssertionError("it was not reached")
 
 
@@ -115,6 +116,25 @@ def test_no_more_are_under_way_than_the_pace_which_doubles_while_all_is_well(tmp
     assert all(under_way <= pace for under_way, pace in seen)
     assert seen[1] == (4, 4)
     assert max(pace for _, pace in seen) >= 16
+
+
+def test_who_is_tried_again_waits_for_a_place_once_more(tmp_path: Path) -> None:
+    rehearsal = site(tmp_path, devices=12, bad=1)
+    rollout = start(rehearsal, waves=(Wave(pace=2),))
+    until(rehearsal, lambda: states(rollout) == {"done": 6, "failed": 6})
+    with rehearsal.kit.ledger.write() as tx:
+        tx.save_wave(rollout.id, structs.replace(tx.waves(rollout.id)[0], pace=2))
+    assert rehearsal.kit.act("retry", rollout.id)
+    most = 0
+
+    def look() -> bool:
+        nonlocal most
+        with rehearsal.kit.ledger.read() as tx:
+            most = max(most, len(tx.under_way(rollout.id)))
+        return most > 0 and states(rollout) == {"done": 6, "failed": 6}
+
+    until(rehearsal, look, a_day=500)
+    assert most == 2
 
 
 def test_who_is_done_before_its_turn_takes_no_place(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ class Checks:
             return
         dead = self._abandoned() | self.resurrected
         for fight in self._of.truth.fights(self._own - dead):
-            if not self._beyond_knowing(fight.udid, fight.command_uuid):
+            if not self._beyond_knowing(fight.udid, fight.command_uuid, fight.at):
                 raise Broken("I1", f"{fight.udid} goes by {fight.command_uuid} and by {fight.declaration} at once")
 
     def _taken_back(self) -> None:
@@ -402,11 +402,11 @@ class Checks:
         found += truth.second_installs(self._own - dead)
         for one in set(found) - self._judged:
             self._judged.add(one)
-            if one.open_uuid not in self.resurrected and not self._beyond_knowing(one.udid, one.open_uuid):
+            if one.open_uuid not in self.resurrected and not self._beyond_knowing(one.udid, one.open_uuid, one.at):
                 raise Broken("I1", f"{one.udid} is sent {one.command_uuid} while {one.open_uuid} is open")
 
-    def _beyond_knowing(self, udid: str, uuid: str) -> bool:
-        """What no query shows: a download that is there, and a prompt or an agreement for tonight beside it.
+    def _beyond_knowing(self, udid: str, uuid: str, at: int) -> bool:
+        """What no query had shown by then: a prompt or an agreement for tonight beside a download that is there.
 
         After an Error (the model's own exception), or where the answer was lost and a re-enrolment cleared the queue.
         And a first `Default` that meets a finished download and installs (its named hazard), if the device denies it.
@@ -414,7 +414,7 @@ class Checks:
         habits = self._specs[udid].behaviour
         if habits.substitutes and "Default" in self._steps.get(uuid, ""):
             return self._value("SELECT role FROM outbox WHERE command_uuid = :uuid", uuid=uuid) == 1
-        story = list(enumerate(self._of.truth.of(udid)))
+        story = [(number, entry) for number, entry in enumerate(self._of.truth.of(udid)) if entry.at <= at]
         looks = {e.command_uuid for _, e in story if e.what is What.HANDED and e.detail == "OSUpdateStatus"}
         told = [(n, e) for n, e in story if e.what is What.ANSWERED]
         since = [n for n, e in told if e.command_uuid == uuid and e.detail == "Error" and habits.false_error]
@@ -422,9 +422,12 @@ class Checks:
             since += [
                 n for n, e in story if e.what is What.CLEARED and any(e.command_uuid == uuid for _, e in story[:n])
             ]
-        asked = [
-            n for n, e in told if since and n > since[0] and e.command_uuid in looks and e.detail == "Acknowledged"
-        ]
+        answered = {
+            e.command_uuid
+            for n, e in told
+            if since and n > since[0] and e.command_uuid in looks and e.detail == "Acknowledged"
+        }
+        asked = [n for n, e in story if e.what is What.HANDED and e.command_uuid in answered]  # as it was then
         steps = (What.DOWNLOAD_STARTED, What.DOWNLOAD_DONE, What.INSTALL_STARTED)
         seen = [e.what for _, e in story[: max(asked, default=0)] if e.what in steps]
         return bool(asked) and seen[-1:] == [What.DOWNLOAD_DONE]

@@ -66,7 +66,8 @@ _NEWS_FOR = {  # whose turn may find work after a busy one
 _IDLE = 0.15  # share of the turns that are taken although nothing is to be done in them
 _DUE = (
     "SELECT (SELECT min(due_at) FROM journey WHERE due_at IS NOT NULL), (SELECT min(not_before) FROM outbox "
-    "WHERE kind IN ('step', 'assignment') AND status IN ('sending', 'unknown'))"
+    "WHERE kind IN ('step', 'assignment') AND status IN ('sending', 'unknown')), "
+    "(SELECT min(not_before) FROM outbox WHERE status = 'intended' AND not_before > :now)"
 )
 _WORK = {
     "loop": (
@@ -581,9 +582,9 @@ class Simulation:
 
     def _due_at(self) -> int:
         """When the service has something to do next, by the world's time."""
-        due, unsure = self.store.rows(_DUE)[0]
         now = self.clock.now()
-        return min((at - self.clock.ahead for at in (due or 0, unsure or 0) if at > now), default=0)
+        due = self.store.rows(_DUE, now=now)[0]
+        return min((at - self.clock.ahead for at in due if at and at > now), default=0)
 
     # --- for people ---
 
