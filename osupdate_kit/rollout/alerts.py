@@ -20,6 +20,7 @@ class AlertKind(StrEnum):
     APPROVAL = "approval_waits"
     GATE = "gate_waits"
     ARMED = "armed_after_window"
+    UNTAKEN = "calls_not_taken"
     WEBHOOK = "webhook_silent"
     CERTIFICATE = "certificate_expires"
     REPORT = "report_failed"
@@ -57,6 +58,7 @@ class Watch:
 
 
 GRACE = HOUR // 2  # after its window a device may finish what it began inside it
+UNTAKEN_STANDS = 10 * MINUTE  # a server that is started anew is no alert
 REPORT_STANDS = DAY  # a report that failed is told once, unless it is written before
 FORGOTTEN = 7 * DAY  # what was over for so long before it could be told is not told any more
 
@@ -70,6 +72,10 @@ _TITLES = {
     AlertKind.ARMED: (
         "Devices may install outside their window",
         "Tell whom it would disturb; rollout status names the devices.",
+    ),
+    AlertKind.UNTAKEN: (
+        "A server takes no calls",
+        "What it is to be sent waits, and no device fails for it. osupdate-kit doctor says which part is broken.",
     ),
     AlertKind.WEBHOOK: (
         "A server's webhook is silent",
@@ -111,9 +117,18 @@ class RolloutFigures:
     armed: int = 0  # devices that may install because of us while their window is shut
 
 
+class Untaken(NamedTuple):
+    """Calls that nobody takes: of which kind, since when, and in which words."""
+
+    calls: str  # commands | declarations
+    since: int
+    words: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFigures:
     name: str
+    untaken: tuple[Untaken, ...] = ()
     pushes: int = 0  # that went out since anything was heard from it
     pushed_at: int = 0  # the first of them
 
@@ -155,6 +170,10 @@ def _of_rollout(figures: RolloutFigures) -> Iterator[Alert]:
 
 
 def _of_server(figures: ServerFigures, watch: Watch, now: int) -> Iterator[Alert]:
+    for calls, since, why in figures.untaken:
+        if now - since >= UNTAKEN_STANDS:
+            words = f"Server {clean(figures.name)} takes no {calls}: {clean(why, 200)}."
+            yield Alert(AlertKind.UNTAKEN, f"{figures.name} {calls}", words)
     if figures.pushed_at and now - figures.pushed_at >= watch.webhook_silent_hours * HOUR:
         hours = (now - figures.pushed_at) // HOUR
         words = f"{figures.pushes:,} pushes went out by server {clean(figures.name)}, and nothing has come from it"

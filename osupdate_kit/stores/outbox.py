@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import Select, Text, and_, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Select, Text, and_, bindparam, func, insert, literal_column, not_, select, update
 from sqlalchemy.dialects import postgresql
 
 from osupdate_kit.fleet.devices import DeviceKey
@@ -61,15 +61,17 @@ _SAVE = Statement(
     .values({name: bindparam(name) for name in ("status", "command_uuid", "not_before", "attempts")})
     .where(outbox.c.id == bindparam("of_id"))
 )
-_POSTPONE = tuple(
-    Statement(
-        update(outbox)
-        .values(not_before=bindparam("later"))
-        .where(due, outbox.c.server == bindparam("of_server"), outbox.c.not_before <= bindparam("now"), line)
-    )
-    for due in (_READY, _UNSURE)
-    for line in (outbox.c.kind != literal_column("'assignment'"), outbox.c.kind == literal_column("'assignment'"))
-)
+_DUE = and_(outbox.c.server == bindparam("of_server"), outbox.c.not_before <= bindparam("now"))
+_IS_PUSH, _IS_ASSIGNMENT = (outbox.c.kind == literal_column(f"'{kind}'") for kind in ("push", "assignment"))
+_POSTPONE = {
+    assignments: [
+        Statement(update(outbox).values(not_before=bindparam("later")).where(_DUE, waits, line))
+        for waits in (_READY, _UNSURE)
+        for line in [_IS_ASSIGNMENT if assignments else and_(not_(_IS_ASSIGNMENT), not_(_IS_PUSH))]
+    ]
+    for assignments in (False, True)
+}
+_NO_PUSH = Statement(update(outbox).values(status=literal_column("'withdrawn'")).where(_DUE, _READY, _IS_PUSH))
 _BACKLOG = Statement(select(func.count()).select_from(outbox).where(_READY, outbox.c.server == bindparam("server")))
 
 
@@ -118,9 +120,14 @@ class Outbox(Session):
         return [row for row in found if row.key.server == server]
 
     def postpone(self, server: str, *, assignments: bool, now: int, later: int) -> None:
-        """Nothing that is due goes to the server (or, of assignments, to its declarations) before `later`."""
-        for statement in _POSTPONE[int(assignments) :: 2]:
+        """Nothing that is due goes to the server (or, of assignments, to its declarations) before `later`.
+
+        Pushes are dropped: the loop asks for one again in its own time, and they must not heap up.
+        """
+        for statement in _POSTPONE[assignments]:
             self._run(statement, later, server, now)
+        if not assignments:
+            self._run(_NO_PUSH, server, now)
 
     def outbox_rows(self, ids: Iterable[int]) -> dict[int, OutboxRow]:
         rows = (outbox_of(row) for pack in self._packs(ids) for row in self._rows(_BY_ID, pack))

@@ -13,6 +13,7 @@ from osupdate_kit.rollout.alerts import (
     ServerFigures,
     Stop,
     Telling,
+    Untaken,
     Wait,
     Watch,
     change,
@@ -137,6 +138,18 @@ def test_a_server_that_nobody_pushed_for_is_not_silent() -> None:
     assert alert.text.endswith("for 1,500 hours.")
 
 
+def test_a_server_that_takes_no_calls_is_told_of_unless_it_is_only_started_anew() -> None:
+    def told(minutes: int, calls: str = "commands") -> list[Alert]:
+        untaken = (Untaken(calls, NOW - minutes * MINUTE, "it does not accept the API key"),)
+        return stand(servers=(ServerFigures(name="school", untaken=untaken),))
+
+    assert told(9) == []
+    (alert,) = told(10)
+    assert alert.text == "Server school takes no commands: it does not accept the API key."
+    assert told(10, "declarations")[0].subject != alert.subject
+    assert "doctor" in notice(said(AlertKind.UNTAKEN), Telling.NEW).body
+
+
 def test_a_rollout_that_waits_for_a_second_person_is_told_with_what_would_follow() -> None:
     (alert,) = stand(RolloutFigures(number=2, name="Macs", unapproved=1_234))
     assert (alert.kind, alert.subject) == (AlertKind.APPROVAL, "rollout 2")
@@ -172,7 +185,8 @@ def test_everything_that_stands_is_told_at_once() -> None:
     figures = RolloutFigures(
         number=1, name="a", halted=True, unapproved=2, armed=3, waits=(Wait("w", "a person to open it"),)
     )
-    servers = (ServerFigures(name="school", pushes=1, pushed_at=NOW - DAY),)
+    untaken = (Untaken("commands", NOW - HOUR, "no connection can be made"),)
+    servers = (ServerFigures(name="school", pushes=1, pushed_at=NOW - DAY, untaken=untaken),)
     kinds = [one.kind for one in stand(figures, servers=servers, watch=WATCH)]
     assert set(kinds) == set(AlertKind) - {AlertKind.REPORT}
     assert len(kinds) == len(set(kinds))

@@ -581,6 +581,15 @@ def test_an_assignment_is_sent_once_and_only_the_newest() -> None:
     assert may_send_assignment(withdrawn, s.DECLARED, 5, WANTED)
 
 
+def test_what_the_server_refused_is_given_once_more_after_a_pause_or_a_persons_retry() -> None:
+    refused = s.news(EventKind.REFUSED, server(0), 5, of="assignment", role=GIVE, set="s", enforce_at=0)
+    gate = opened(0)
+    assert turn(s.after(refused), 69, s.DECLARED, gate) == ([INFO], 70)
+    assert turn(s.after(refused), 70, s.DECLARED, gate)[0] == [Assign(GIVE), INFO]
+    again = s.after(refused, s.news(EventKind.RETRIED, 0, 5))
+    assert Assign(GIVE) in turn(again, 1, s.DECLARED, gate)[0]
+
+
 def test_what_is_taken_back_is_asked_again_too() -> None:
     taking = assigning(EventKind.INTENDED, 9, TAKE)
     assert not may_send_assignment(s.after(s.given(5), taking), s.DECLARED, 9, WANTED)  # it is wanted again

@@ -1,0 +1,90 @@
+"""Servers that take no calls for hours, by the kit's figures and the fleet's own log."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+from urllib3.exceptions import NewConnectionError
+
+from osupdate_kit.kit import Kit
+from osupdate_kit.rehearsal import SERVER, Rehearsal
+from osupdate_kit.rollout.alerts import AlertKind
+from osupdate_kit.servers.ddm import KMFDDM, Declarations
+from osupdate_kit.servers.nanomdm import NanoMDM
+from osupdate_kit.servers.transport import Call, in_process_session
+from tests.service.test_declaring import WORDS, given, site, states
+
+KEY = "rehearsal"
+
+
+class Lines:
+    """The lines to the MDM server and to its declarations, each of which a test can cut; the calls on them."""
+
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        self.cut: set[str] = set()
+        self.calls: list[str] = []
+        lab, kit = rehearsal.world.server, rehearsal.kit
+        adapter = NanoMDM(
+            SERVER, "http://lab.invalid", KEY, session=in_process_session(lab.handle, before=self._before("commands"))
+        )
+        beside = Declarations(
+            SERVER, KMFDDM, "http://lab.invalid", KEY,
+            session=lambda: in_process_session(lab.handle_declarations, before=self._before("declarations")),
+        )  # fmt: skip
+        self.kit = Kit(
+            kit.ledger, {SERVER: adapter}, rehearsal.clock, kit.cadences, who="ada", declarations={SERVER: beside}
+        )
+        self.rehearsal = Rehearsal(self.kit, rehearsal.world, self.kit.turns(), rehearsal.clock, rehearsal.truth)
+
+    def _before(self, name: str) -> Callable[[Call], None]:
+        def before(call: Call) -> None:
+            self.calls.append(name)
+            if name in self.cut:
+                raise requests.ConnectionError(NewConnectionError(None, "Connection refused"))
+
+        return before
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Lines:
+    return Lines(site(tmp_path))
+
+
+def alerts(lines: Lines) -> list[tuple[str, str]]:
+    with lines.kit.ledger.read() as tx:
+        return [(said.kind, said.subject) for said in tx.open_alerts()]
+
+
+@pytest.mark.parametrize(("cut", "state"), [("declarations", "held"), ("commands", "knocking")])
+def test_no_device_fails_for_a_server_that_is_away_and_all_go_on_when_it_is_back(
+    lines: Lines, cut: str, state: str
+) -> None:
+    kit, rehearsal = lines.kit, lines.rehearsal
+    words = WORDS if cut == "declarations" else {"target": "26.6.1", "deadline": "5d", "declaring_servers": {}}
+    lines.cut.add(cut)
+    rollout = kit.start(kit.plan(kit.select(), tries=1, **words))
+    rehearsal.run(0.25)
+    assert states(rehearsal, rollout) == {state: 8}
+    assert lines.calls.count(cut) <= 6 * 60  # one a minute
+    assert alerts(lines) == [(AlertKind.UNTAKEN, f"{SERVER} {cut}")]
+    lines.cut.clear()
+    rehearsal.run(3)
+    assert states(rehearsal, rollout) == {"done": 8}
+    assert alerts(lines) == []
+
+
+def test_what_was_declared_is_taken_back_though_the_server_is_away_when_the_rollout_is_cancelled(lines: Lines) -> None:
+    kit, rehearsal = lines.kit, lines.rehearsal
+    rollout = kit.start(kit.plan(kit.select(), **WORDS))
+    rehearsal.run(0.05)
+    assert len(given(rehearsal)) == 8
+    lines.cut.add("declarations")
+    kit.act("cancel", rollout.id)
+    rehearsal.run(0.5)
+    assert len(kit.status(rollout.id).armed) == 8
+    lines.cut.clear()
+    rehearsal.run(0.1)
+    assert not given(rehearsal)
+    rehearsal.run(0.5)
+    assert not kit.status(rollout.id).armed
