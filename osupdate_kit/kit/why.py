@@ -4,7 +4,7 @@ Costs by the device's own rows, however large the fleet. Leaves how an event is 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +22,7 @@ from osupdate_kit.rollout.plan import RolloutPlan
 from osupdate_kit.rollout.state import Facts, State
 from osupdate_kit.service.loop import why_held
 from osupdate_kit.service.record import Plans
+from osupdate_kit.service.sender import untaken_calls
 from osupdate_kit.stores.ledger import Hold, StoredDevice, StoredJourney, StoredRollout, Transaction
 from osupdate_kit.views.status import iso, moment
 from osupdate_kit.views.text import clean
@@ -272,7 +273,13 @@ def _look(
     held = why_held(hold, journey, tx.halts(number))
     line = line_of(journey, device.last_seen_at, rollout, plan, now, kit, held=held, name=device.name)
     said = Facts.from_json(facts).said if line.declaration else {}
-    return _Look(_part(journey, rollout, plan, line, said, now), told_of(tx, plans, rollout, journey, line, now))
+    part = _part(journey, rollout, plan, line, said, now)
+    calls = "declarations" if line.route == Instrument.DECLARATION else "commands"
+    trouble = next((one for one in untaken_calls(tx, line.key.server, now) if one.calls == calls), None)
+    if trouble and part.waits:
+        words = f"for {line.key.server}, which takes no {calls}: {clean(trouble.words)}; one call a minute tries"
+        part = replace(part, waits=words)
+    return _Look(part, told_of(tx, plans, rollout, journey, line, now))
 
 
 def _part(

@@ -128,7 +128,7 @@ class Untaken(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFigures:
     name: str
-    untaken: tuple[Untaken, ...] = ()
+    untaken: Sequence[Untaken] = ()
     pushes: int = 0  # that went out since anything was heard from it
     pushed_at: int = 0  # the first of them
 

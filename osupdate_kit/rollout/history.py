@@ -9,7 +9,7 @@ from osupdate_kit.protocol.causes import FailureClass
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout import assignments as assigned
 from osupdate_kit.rollout.events import RolloutEvent
-from osupdate_kit.rollout.journey import Journey
+from osupdate_kit.rollout.journey import Box, Journey
 from osupdate_kit.rollout.state import Course, Facts, Failure, State, declares, fold, route, state_of
 
 USED_UP = Failure(kind=FailureClass.UNKNOWN, text="No try is left, and the device has named no cause.")
@@ -74,6 +74,7 @@ def journey_of(
     state: of these facts, where the caller has read it off already.
     """
     given = [one for _, one in assigned.of_rollout(facts.assignments, course.rollout)] if facts.assignments else []
+    sent = [one for one in given if one.box not in (Box.INTENDED, Box.WITHDRAWN)]
     mine = [(number, step) for number, step in sorted(facts.steps.items()) if step.rollout == course.rollout]
     newest = mine[-1][1] if mine else None
     state = state or stored_state(facts, course)
@@ -99,7 +100,7 @@ def journey_of(
         updated_at=facts.contact_at,
         updated_seq=seq,
         route=route(facts, course),
-        enforce_at=given[-1].enforce_at if given else 0,
+        enforce_at=sent[-1].enforce_at if sent else 0,
     )
 
 

@@ -37,14 +37,13 @@ from osupdate_kit.rollout.policy import DAY, HOUR, MINUTE
 from osupdate_kit.rollout.ports import Clock
 from osupdate_kit.service.loop import TAIL
 from osupdate_kit.service.record import Plans
-from osupdate_kit.service.sender import call_trouble_name
+from osupdate_kit.service.sender import untaken_calls
 from osupdate_kit.stores.alerts import ArmedCell, News
 from osupdate_kit.stores.ledger import Ledger, StoredRollout, Transaction
 
 log = logging.getLogger(__name__)
 
 ARMED_EVERY = 10 * MINUTE  # it reads the journeys of all rollouts from end to end: 0.3 s for 1,000,000
-TRIED_EVERY = HOUR  # pushes are tried again by their own cadence, the rest every minute
 GAP = 10 * MINUTE  # a service that was away for longer could not hear anything meanwhile
 AGAIN_SECONDS = (10.0, 60.0, 300.0, 900.0)  # real time, between tries of an address that does not take a notice
 STUCK_SECONDS = 300.0  # a turn that has not come round for so long is no life
@@ -83,7 +82,7 @@ class Alerter:
                 self._armed = self._count_armed(tx, stored, now)
             heard = self._hearing.listen(tx, now)
             figures = [self._figures(tx, one) for one in stored]
-            servers = [self._hearing.figures(name, _untaken(tx, name, now)) for name in self._servers]
+            servers = [self._hearing.figures(name, untaken_calls(tx, name, now)) for name in self._servers]
             stand = standing(figures, servers, self._watch, now)
             found = change(tx.open_alerts(), stand, now)
         if not found and not heard:
@@ -133,16 +132,6 @@ def _is_shut(plan: RolloutPlan, cell: ArmedCell, now: int) -> bool:
     except PlanError:  # a time zone that is not known here: nobody can say that its window is open
         return True
     return not gate.open_since and now >= gate.shut_since + GRACE
-
-
-def _untaken(tx: Transaction, server: str, now: int) -> tuple[Untaken, ...]:
-    """The calls that the sender tries in vain; what it no longer tries is nobody's trouble."""
-    found = []
-    for calls in ("commands", "declarations"):
-        note = json.loads(tx.get(call_trouble_name(server, assignments=calls == "declarations")) or "{}")
-        if note.get("words") and now - note["last"] <= TRIED_EVERY:
-            found.append(Untaken(calls, note["at"], note["words"]))
-    return tuple(found)
 
 
 class _Hearing:
@@ -200,7 +189,7 @@ class _Hearing:
     def keep(self, tx: Transaction, now: int) -> None:
         tx.put(_CURSOR, json.dumps({"seq": self._after, "at": now, "pushed": self._pushed}))
 
-    def figures(self, server: str, untaken: tuple[Untaken, ...]) -> ServerFigures:
+    def figures(self, server: str, untaken: Sequence[Untaken]) -> ServerFigures:
         pushes, first_at = self._pushed.get(server, (0, 0))
         return ServerFigures(name=server, untaken=untaken, pushes=pushes, pushed_at=first_at)
 

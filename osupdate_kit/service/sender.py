@@ -14,11 +14,12 @@ from msgspec.structs import replace
 
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.commands import encode_request
+from osupdate_kit.rollout.alerts import Untaken
 from osupdate_kit.rollout.assignments import TAKE
 from osupdate_kit.rollout.engine import may_send, may_send_assignment, may_wake, only_downloads
 from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.journey import Box, OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
-from osupdate_kit.rollout.policy import MINUTE, Gate
+from osupdate_kit.rollout.policy import HOUR, MINUTE, Gate
 from osupdate_kit.rollout.ports import Clock, CommandServer, DeclarationServer, EnqueueAnswer, Outcome
 from osupdate_kit.rollout.state import Course, Facts
 from osupdate_kit.service.declaring import Declarer
@@ -29,6 +30,8 @@ from osupdate_kit.stores.ledger import InboxRow, Ledger, Transaction
 
 RETRY_UNKNOWN = 5 * MINUTE
 RETRY_UNTAKEN = MINUTE
+TRIED_EVERY = HOUR  # what nobody takes: pushes by their own cadence, the rest every minute
+_CALLS = ("commands", "declarations")
 
 _FATE = {
     Outcome.QUEUED: OutboxStatus.QUEUED,
@@ -62,9 +65,19 @@ def push_trouble_name(server: str) -> str:
     return f"push:{server}"
 
 
-def call_trouble_name(server: str, *, assignments: bool) -> str:
-    """Under which name the store keeps why a server or its declarations, takes no calls; no words: it took the last."""
-    return f"{'declare' if assignments else 'call'}:{server}"
+def untaken_calls(tx: Transaction, server: str, now: int) -> list[Untaken]:
+    """The calls that are tried in vain; what is no longer tried is nobody's trouble."""
+    found = []
+    for calls in _CALLS:
+        note = json.loads(tx.get(_trouble_name(server, calls)) or "{}")
+        if note.get("words") and now - note["last"] <= TRIED_EVERY:
+            found.append(Untaken(calls, note["at"], note["words"]))
+    return found
+
+
+def _trouble_name(server: str, calls: str) -> str:
+    """Under which name the store keeps why nobody takes them, since when, and when last tried; no words: they go."""
+    return f"{calls}:{server}"
 
 
 def new_uuid() -> str:
@@ -311,7 +324,7 @@ class Sender:
         if untaken or known != 0:
             words = next(iter(reasons.values()), "") if untaken else ""
             note = json.dumps({"at": since, "words": words, "last": now})
-            tx.put(call_trouble_name(self._server.name, assignments=assigns), note)
+            tx.put(_trouble_name(self._server.name, _CALLS[assigns]), note)
         return since
 
     def _anew(

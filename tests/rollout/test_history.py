@@ -129,8 +129,10 @@ def test_a_download_is_there_by_the_devices_look_or_by_its_report() -> None:
     ]
     found = journey(*declared, course=DECLARED)
     assert (found.state, found.ready, found.route, found.enforce_at) == ("downloaded", True, "declaration", 777)
-    again = told(EventKind.INTENDED, 40, {**words, "enforce_at": 888}, outbox=7)
-    assert journey(*declared, again, course=DECLARED).enforce_at == 888
+    later = {EventKind.INTENDED: 777, EventKind.WITHDRAWN: 777, EventKind.SENDING: 888, EventKind.REFUSED: 888}
+    for kind, enforce_at in later.items():  # the newest deadline that was ever on its way
+        again = told(kind, 40, {**words, "enforce_at": 888}, outbox=7)
+        assert journey(*declared, again, course=DECLARED).enforce_at == enforce_at
 
 
 def test_a_state_that_the_caller_has_read_already_is_taken() -> None:

@@ -68,6 +68,8 @@ def test_no_device_fails_for_a_server_that_is_away_and_all_go_on_when_it_is_back
     assert states(rehearsal, rollout) == {state: 8}
     assert lines.calls.count(cut) <= 6 * 60  # one a minute
     assert alerts(lines) == [(AlertKind.UNTAKEN, f"{SERVER} {cut}")]
+    found = kit.why(next(iter(rehearsal.world.devices)))
+    assert f"It waits for {SERVER}, which takes no {cut}: no connection can be made" in found.finding
     lines.cut.clear()
     rehearsal.run(3)
     assert states(rehearsal, rollout) == {"done": 8}

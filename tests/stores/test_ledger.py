@@ -275,6 +275,28 @@ def test_unsure_steps_come_as_whole_batches(ledger: Ledger) -> None:
         assert tx.outbox_unsure("other", NOW, 9) == []
 
 
+@pytest.mark.parametrize("assignments", [False, True])
+def test_what_is_due_for_a_server_that_takes_nothing_waits_and_pushes_are_dropped(
+    ledger: Ledger, assignments: bool
+) -> None:
+    kinds = (OutboxKind.STEP, OutboxKind.QUERY, OutboxKind.ASSIGNMENT, OutboxKind.PUSH)
+    with ledger.write() as tx:
+        ready = tx.add_outbox([step(n, kind=kind) for n, kind in enumerate(kinds)])
+        later = tx.add_outbox([step(5, not_before=NOW + 9), step(6, key=key(6, "other"))])
+        unsure = tx.add_outbox([step(7), step(8, kind=OutboxKind.ASSIGNMENT)])
+        unsure = [replace(row, status=OutboxStatus.UNKNOWN, command_uuid=str(row.id)) for row in unsure]
+        tx.save_outbox(unsure)
+        tx.postpone("mdm", assignments=assignments, now=NOW, later=NOW + 5)
+        step_, query, assignment, push = ready
+        untouched = [step_, query, push] if assignments else [assignment]
+        assert tx.outbox_ready("mdm", NOW, 9) == untouched
+        assert tx.outbox_unsure("mdm", NOW, 9) == (unsure[:1] if assignments else unsure[1:])
+        assert {row.id for row in tx.outbox_ready("mdm", NOW + 5, 9)} == {
+            row.id for row in ready if assignments or row is not push
+        }
+        assert tx.outbox_rows([row.id for row in later]) == {row.id: row for row in later}
+
+
 def test_a_report_finds_the_intention_that_it_answers(ledger: Ledger) -> None:
     with ledger.write() as tx:
         rows = tx.add_outbox([step(1), step(2), step(1)])
