@@ -274,12 +274,16 @@ def _look(
     line = line_of(journey, device.last_seen_at, rollout, plan, now, kit, held=held, name=device.name)
     said = Facts.from_json(facts).said if line.declaration else {}
     part = _part(journey, rollout, plan, line, said, now)
-    calls = "declarations" if line.route == Instrument.DECLARATION else "commands"
-    trouble = next((one for one in untaken_calls(tx, line.key.server, now) if one.calls == calls), None)
-    if trouble and part.waits:
-        words = f"for {line.key.server}, which takes no {calls}: {clean(trouble.words)}; one call a minute tries"
-        part = replace(part, waits=words)
+    if part.waits and not line.reason:  # nothing of ours keeps it
+        part = replace(part, waits=_server_words(tx, line, now) or part.waits)
     return _Look(part, told_of(tx, plans, rollout, journey, line, now))
+
+
+def _server_words(tx: Transaction, line: DeviceLine, now: int) -> str:
+    """Completes "it waits …", where its server takes no such calls."""
+    calls = "declarations" if line.route == Instrument.DECLARATION else "commands"
+    why = next((one.words for one in untaken_calls(tx, line.key.server, now) if one.calls == calls), "")
+    return f"for {line.key.server}, which takes no {calls}: {clean(why)}; one call a minute tries" if why else ""
 
 
 def _part(

@@ -50,7 +50,7 @@ class Outcome(StrEnum):
 
     QUEUED = "queued"
     REFUSED = "refused"  # certainly not queued by this call
-    UNTAKEN = "untaken"  # nor that, for the call came to nobody: nothing speaks against this device
+    UNTAKEN = "untaken"  # nor that: the call came to nobody, and nothing speaks against the device
     UNKNOWN = "unknown"  # no answer: it may be queued
 
 

@@ -215,9 +215,11 @@ _LATEST_WORDS = {"latest-minor": "minor", "latest-major": "major"}
 
 
 def _pairs(by_major: Mapping[int, str] | Iterable[str]) -> dict[Any, str]:
-    if isinstance(by_major, Mapping):
-        return {str(major): version for major, version in by_major.items()}
-    return {major: version for major, _, version in (text.partition("=") for text in by_major)}
+    pairs = by_major.items() if isinstance(by_major, Mapping) else [text.partition("=")[::2] for text in by_major]
+    words: dict[Any, str] = {}
+    for major, version in pairs:
+        _say(words, str(major), version)
+    return words
 
 
 def _parsed(text: str) -> OSVersion:
