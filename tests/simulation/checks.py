@@ -553,13 +553,20 @@ class Checks:
             return False  # only a list would tell
         presence = Presence(spec)
         there = [presence.reachable(at) for at in range(since, of.story.ends_at, HOUR)]
-        if sum(there) < 0.4 * len(there):
+        if sum(there) < 0.4 * len(there) or self._keeps_silent(udid, since):
             return False
         if not self._unanswered(udid, of.clock.now() - DAY) or self._gate_open(SERVER, udid):
             return True
         # It may not be woken, lest it install: it has to come by itself, and more than once where lists are needed.
         visits = {entry.at // DAY for entry in of.truth.of(udid, What.AWAKE) if entry.at > since + DAY}
         return len(visits) >= (4 if of.story.item else 2)
+
+    def _keeps_silent(self, udid: str, since: int) -> bool:
+        """Was it handed several commands of ours since, and has it answered none?"""
+        mine = [e for e in self._of.truth.of(udid) if e.at > since and e.command_uuid in self._own]
+        handed = {e.command_uuid for e in mine if e.what is What.HANDED}
+        answered = {e.command_uuid for e in mine if e.what is What.ANSWERED and e.detail != "NotNow"}
+        return len(handed) > 1 and not answered
 
     def _unanswered(self, udid: str, known_by: int = FOREVER) -> set[str]:
         """Steps that were sent, or perhaps, and to which no final answer had come in by then."""
