@@ -328,7 +328,7 @@ def _listing_query(facts: Facts, course: Course, now: int, cadences: Cadences) -
 
 
 def _proof_by_list(facts: Facts, now: int, cadences: Cadences) -> tuple[RequestType, int] | None:
-    """An item that is no OS shows nowhere but in a list: scan and list anew after the install step, and daily."""
+    """An item that is no OS shows nowhere but in a list, with a report behind it: after the install step, and daily."""
     scanned = facts.answered.get(RequestType.SCHEDULE_OS_UPDATE_SCAN, Asked())
     listed = facts.answered.get(RequestType.AVAILABLE_OS_UPDATES, Asked())
     stale = listed.at > scanned.at and listed.at + int(cadences.query_every_hours * HOUR) <= now
@@ -336,6 +336,8 @@ def _proof_by_list(facts: Facts, now: int, cadences: Cadences) -> tuple[RequestT
         return RequestType.SCHEDULE_OS_UPDATE_SCAN, now
     if listed.at < scanned.at:
         return RequestType.AVAILABLE_OS_UPDATES, scanned.at + int(cadences.scan_wait_minutes * MINUTE)
+    if facts.answered.get(RequestType.DEVICE_INFORMATION, Asked()).at < listed.at:  # a list behind a NotNow comes late
+        return RequestType.DEVICE_INFORMATION, now
     return None
 
 

@@ -310,6 +310,7 @@ INSTALLED = s.enter(1, server(-10) - 1, "acknowledged")  # answered at -10 minut
         ([seen_at(0), answered_at(-9, SCAN)], 2, []),
         ([seen_at(0), answered_at(-9, SCAN)], 3, [LIST, INFO]),  # the scan has had its 12 minutes
         ([seen_at(0), answered_at(-9, SCAN), answered_at(-5, LIST)], 24, []),  # the list is new
+        ([seen_at(-6), answered_at(-9, SCAN), answered_at(-5, LIST)], 1, [INFO]),  # it came late: a report behind it
         ([seen_at(0), answered_at(-5, SCAN), answered_at(-9, LIST)], 7, [LIST, INFO]),
         ([seen_at(1_000), answered_at(-9, SCAN), answered_at(-5, LIST)], 20 * HOURS - 6, []),
         ([seen_at(1_000), answered_at(-9, SCAN), answered_at(-5, LIST)], 20 * HOURS - 5, [SCAN, INFO]),  # a day old
