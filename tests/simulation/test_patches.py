@@ -1,6 +1,7 @@
 """Bugs planted on purpose, each a patch in `patches/`: the simulation notices every one, by the promise that it breaks.
 
-A patch is applied to a copy of the package. One that does not fit the code any more fails its test: mend the patch.
+A patch is applied to a copy of the package. One that does not fit the code any more fails its test: mend the patch. It
+may name the seed from which on it is looked for.
 """
 
 import re
