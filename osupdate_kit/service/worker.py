@@ -43,6 +43,8 @@ DATABASE = "database"  # the kind of inbox rows that were read from a server's d
 
 _KEPT = frozenset({EventKind.ANSWERED, EventKind.FOREIGN, EventKind.REPORTED})  # whose bodies people may read
 
+_BEARS = frozenset({"os_version", "items", "scanned"})  # a version's first word, and what proves an item
+
 _CHECKINS = {
     Topic.AUTHENTICATE: EventKind.AUTHENTICATED,
     Topic.TOKEN_UPDATE: EventKind.ENROLLED,
@@ -110,16 +112,16 @@ class Worker:
         seen: dict[DeviceKey, int] = {}
         described: set[DeviceKey] = set()
         raw: dict[str, bytes] = {}
-        earlier: dict[DeviceKey, list[RolloutEvent]] = defaultdict(list)
+        told_now: dict[DeviceKey, list[RolloutEvent]] = defaultdict(list)  # what bears on the answers behind it
         for read in reads:
             seen[read.key] = max(seen.get(read.key, 0), self._seen_at(read))
             row = answered.get((read.key, read.event.command_uuid)) if read.result else None
             device = devices[read.key]
             better, event = device, None
-            facts, its = facts_of(device.facts), journeys.get(read.key, ())
+            facts, its = reduce(fold, told_now.get(read.key, ()), facts_of(device.facts)), journeys.get(read.key, ())
             try:
                 if event := self._event(tx, read, row, facts, its):
-                    event = self._proving(tx, event, facts, earlier[read.key], its)
+                    event = self._proving(tx, event, facts, its)
                 better = _described(device, read)
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # one device's own
                 self.untaken += 1
@@ -129,7 +131,8 @@ class Worker:
                 described.add(read.key)
             if event:
                 events.append(event)
-                earlier[read.key].append(event)
+                if not _BEARS.isdisjoint(event.evidence):
+                    told_now[read.key].append(event)
                 wake.add(read.key)
                 if event.kind in _KEPT:
                     raw[event.digest] = read.row.body
@@ -238,17 +241,9 @@ class Worker:
         return sorted(listed & aims)
 
     def _proving(
-        self,
-        tx: Transaction,
-        event: RolloutEvent,
-        facts: Facts,
-        earlier: Sequence[RolloutEvent],
-        journeys: Sequence[StoredJourney],
+        self, tx: Transaction, event: RolloutEvent, facts: Facts, journeys: Sequence[StoredJourney]
     ) -> RolloutEvent:
-        """With the rollouts whose target it shows: those that it was asked for in, and older ones.
-
-        facts: before this turn. earlier: the device's events that the turn has taken so far.
-        """
+        """With the rollouts whose target it shows: those that it was asked for in, and older ones."""
         version = version_in(event.evidence)
         if version is None and "items" not in event.evidence:
             return event
@@ -258,9 +253,7 @@ class Worker:
             if journey.barred or number > event.rollout or not self._plans.readable(tx, number):
                 continue
             target = self._plans.target(tx, journey)
-            if (version and target.reached_by(version)) or (
-                target.product_key and _gone(target, reduce(fold, (*earlier, event), facts))
-            ):
+            if (version and target.reached_by(version)) or (target.product_key and _gone(target, fold(facts, event))):
                 found.append(number)
         return replace(event, evidence={**event.evidence, "proves": sorted(found)}) if found else event
 
