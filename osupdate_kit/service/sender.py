@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.commands import encode_request
 from osupdate_kit.rollout.alerts import Untaken
-from osupdate_kit.rollout.assignments import TAKE
-from osupdate_kit.rollout.engine import may_send, may_send_assignment, may_wake, only_downloads
+from osupdate_kit.rollout.assignments import GIVE, TAKE
+from osupdate_kit.rollout.engine import may_send, may_send_assignment, may_wake, only_downloads, wants_declaration
 from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.journey import Box, OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
 from osupdate_kit.rollout.policy import HOUR, MINUTE, Gate
@@ -141,7 +141,7 @@ class Sender:
         batch = sorted((r for r in rows if r.status is OutboxStatus.INTENDED), key=lambda row: row.id)
         if not batch:
             return [], False
-        fits, wakes = self._ask_again(tx, batch, now)
+        fits, wakes, _ = self._ask_again(tx, batch, now)
         push = bool(fits) and wakes[fits[0].id]
         chosen = [row for row in fits if wakes[row.id] == push]
         dropped = [row for row in batch if row not in fits]
@@ -161,14 +161,14 @@ class Sender:
 
     def _ask_again(
         self, tx: Transaction, rows: Sequence[OutboxRow], now: int
-    ) -> tuple[list[OutboxRow], dict[int, bool]]:
-        """Which rows still fit, and whether each may wake its device."""
+    ) -> tuple[list[OutboxRow], dict[int, bool], set[int]]:
+        """Which rows still fit; whether each may wake its device; and which declarations are wanted, if not now."""
         devices = tx.devices(row.key for row in rows)
         journeys = tx.journeys_of(row.key for row in rows)
         holds = tx.holds(devices, now)
         rollouts = {number: tx.rollout(number) for number in {row.rollout for row in rows} if number}
         halts = {number: tx.halts(number) for number in rollouts}
-        fits, wakes = [], {}
+        fits, wakes, wanted = [], {}, set()
         for row in rows:
             facts = facts_of(devices[row.key].facts) if row.key in devices else Facts()
             journey = next((j for j in journeys.get(row.key, ()) if j.journey.rollout == row.rollout), None)
@@ -184,7 +184,9 @@ class Sender:
             wakes[row.id] = acts or may_wake(facts, gate.open_since)
             if self._fits(row, facts, course, gate):
                 fits.append(row)
-        return fits, wakes
+            if _assigns([row]) and row.role == GIVE and course and wants_declaration(facts, course, gate):
+                wanted.add(row.id)
+        return fits, wakes, wanted
 
     def _fits(self, row: OutboxRow, facts: Facts, course: Course | None, gate: Gate) -> bool:
         if row.kind is OutboxKind.QUERY:
@@ -212,8 +214,12 @@ class Sender:
             batches[row.command_uuid].append(row)
         for rows in batches.values():
             with self._ledger.write() as tx:
-                fits, _ = self._ask_again(tx, rows, now)
-                again = (self._assign_again if _assigns(rows) else self._send_again)(tx, rows, fits, now)
+                fits, _, wanted = self._ask_again(tx, rows, now)
+                again = (
+                    self._assign_again(tx, rows, fits, wanted, now)
+                    if _assigns(rows)
+                    else self._send_again(tx, rows, fits, now)
+                )
             if again:
                 self._call(again, push=True, before=True)
                 return True
@@ -230,13 +236,28 @@ class Sender:
         return later if whole else []
 
     def _assign_again(
-        self, tx: Transaction, rows: Sequence[OutboxRow], fits: Sequence[OutboxRow], now: int
+        self,
+        tx: Transaction,
+        rows: Sequence[OutboxRow],
+        fits: Sequence[OutboxRow],
+        wanted: Collection[int],
+        now: int,
     ) -> list[OutboxRow]:
-        """The assignments that still fit. The others are presumed to stand: they can be taken back, or given anew."""
-        again = [replace(row, status=OutboxStatus.SENDING, not_before=now + RETRY_UNKNOWN) for row in fits]
-        rest = [replace(row, status=OutboxStatus.QUEUED) for row in rows if row not in fits]
-        tx.save_outbox([*again, *rest])
-        self._tell(tx, EventKind.QUEUED, rest, 0)
+        """The assignments that still fit. What is wanted at another hour waits; the rest is presumed to stand.
+
+        What stands can be taken back, and only what is wanted no more is: else nobody would ever give it.
+        """
+        later = now + RETRY_UNKNOWN
+        again = [replace(row, status=OutboxStatus.SENDING, not_before=later) for row in fits]
+        waits = [
+            replace(row, status=OutboxStatus.UNKNOWN, not_before=later)
+            for row in rows
+            if row not in fits and row.id in wanted
+        ]
+        rest = [replace(row, status=OutboxStatus.QUEUED) for row in rows if row not in fits and row.id not in wanted]
+        tx.save_outbox([*again, *waits, *rest])
+        record(tx, self._plans, [own_event(EventKind.QUEUED, row, now) for row in rest])
+        tx.set_due([(row.rollout, row.key, now) for row in rest])  # also of who is done, and looked at no more
         return again
 
     def _unsent(self, tx: Transaction, rows: Sequence[OutboxRow]) -> OutboxStatus:

@@ -562,11 +562,14 @@ class Checks:
         return len(visits) >= (4 if of.story.item else 2)
 
     def _keeps_silent(self, udid: str, since: int) -> bool:
-        """Was it handed several commands of ours since, and has it answered none?"""
-        mine = [e for e in self._of.truth.of(udid) if e.at > since and e.command_uuid in self._own]
+        """Was it pushed several times since, and never came? Handed several commands of ours, and hardly answered?"""
+        since_then = [e for e in self._of.truth.of(udid) if e.at > since]
+        seen = Counter(e.what for e in since_then)
+        mine = [e for e in since_then if e.command_uuid in self._own]
         handed = {e.command_uuid for e in mine if e.what is What.HANDED}
-        answered = {e.command_uuid for e in mine if e.what is What.ANSWERED and e.detail != "NotNow"}
-        return len(handed) > 1 and not answered
+        answered = {e.at // HOUR for e in mine if e.what is What.ANSWERED and e.detail != "NotNow"}
+        enough = 4 if self._of.story.item else 1  # of an item: a scan, a list, a report, at three visits at least
+        return (seen[What.PUSHED] > 1 and not seen[What.AWAKE]) or (len(handed) > 1 and len(answered) < enough)
 
     def _unanswered(self, udid: str, known_by: int = FOREVER) -> set[str]:
         """Steps that were sent, or perhaps, and to which no final answer had come in by then."""
