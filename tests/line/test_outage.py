@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from osupdate_kit.lab.fleet import make_fleet, makeup
 from osupdate_kit.lab.real import PushProxy
-from osupdate_kit.protocol.terms import Platform
 from osupdate_kit.rollout.policy import HOUR
 from tests.line.site import SERVER, Site, site
+from tests.line.test_recovery import ipads, states
 
 pytestmark = pytest.mark.real_server
 
@@ -17,15 +16,8 @@ def untaken(here: Site) -> list[str]:
     return [one["what"] for one in here.json("alerts", "list") if one["kind"] == "calls_not_taken"]
 
 
-def states(here: Site, number: int) -> dict[str, int]:
-    told: dict[str, int] = here.json("rollout", "status", str(number))["states"]
-    return told
-
-
 def test_a_rollout_that_begins_while_its_server_is_away_goes_on_when_it_is_back(tmp_path: Path) -> None:
-    specs = [spec for spec in make_fleet(makeup("school"), 60, 9) if spec.platform is Platform.IPADOS][:20]
-    specs = [spec.behaving(reach_seconds=(600, 4000)) for spec in specs]
-    with site(tmp_path, specs, speed=2000, start="2026-11-23T12:00:00Z") as here:
+    with site(tmp_path, ipads(20), speed=2000, start="2026-11-23T12:00:00Z") as here:
         here.serve()
         here.json("devices", "sync", "--from", "fleet.csv")
         here.wait(lambda: here.known() >= 16, seconds=60, what="16 devices that said what they are")
