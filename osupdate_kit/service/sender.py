@@ -318,9 +318,9 @@ class Sender:
                 self._note_push(tx, answer.pushed, answer.reasons)
             since = self._note_call(tx, rows, answer.reasons, untaken=untaken)
             if apart:  # one unknown device made the whole call fail: smaller calls go out
-                self._anew(tx, apart, now, now, attempts=1)
+                self._anew(tx, apart, now, attempts=1)
             if withdrawn := by_fate[OutboxStatus.WITHDRAWN]:
-                self._anew(tx, withdrawn, now, now + RETRY_UNTAKEN)
+                self._anew(tx, withdrawn, now, pause=RETRY_UNTAKEN, reasons=answer.reasons)
             if rows[0].kind is not OutboxKind.QUERY:  # only the answer to one proves anything
                 self._tell(tx, EventKind.QUEUED, by_fate[OutboxStatus.QUEUED], answer.server_at)
                 self._tell(tx, EventKind.REFUSED, [] if apart else refused, answer.server_at, answer.reasons)
@@ -349,18 +349,27 @@ class Sender:
         return since
 
     def _anew(
-        self, tx: Transaction, rows: Sequence[OutboxRow], now: int, not_before: int, *, attempts: int = 0
+        self,
+        tx: Transaction,
+        rows: Sequence[OutboxRow],
+        now: int,
+        *,
+        attempts: int = 0,
+        pause: int = 0,
+        reasons: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Nobody got it, and nothing speaks against the device: intended once more. No try is used up."""
         tx.save_outbox([replace(row, status=OutboxStatus.WITHDRAWN) for row in rows])
         again = [
             replace(
                 row, id=0, status=OutboxStatus.INTENDED, command_uuid="", attempts=row.attempts + attempts,
-                not_before=not_before,
+                not_before=now + pause,
             )
             for row in rows
         ]  # fmt: skip
-        events = [own_event(EventKind.WITHDRAWN, row, now) for row in rows]
+        events = [
+            own_event(EventKind.WITHDRAWN, row, now, reason=reasons.get(row.key.enrollment_id, "")) for row in rows
+        ]
         events += [own_event(EventKind.INTENDED, row, now) for row in tx.add_outbox(again)]
         record(tx, self._plans, events)
 

@@ -117,7 +117,7 @@ _PUSHES = {
 }
 _STEPS = {
     EventKind.INTENDED: ("Decided: {action}", "nothing is sent yet", True),
-    EventKind.WITHDRAWN: ("Withdrawn: {action}", "it was never sent", False),
+    EventKind.WITHDRAWN: ("Withdrawn: {action}", "nothing of it is on the server", False),
     EventKind.SENDING: ("ScheduleOSUpdate on its way", "{action}; from here on it may be on the server", True),
     EventKind.QUEUED: ("ScheduleOSUpdate queued", "{action}, on the server", False),
     EventKind.REFUSED: ("The server refused it", "{action}", False),
@@ -132,7 +132,7 @@ _QUERIES = {
 }
 _GIVEN = {
     EventKind.INTENDED: ("Decided: declare the update to it", "nothing is sent yet{deadline}", True),
-    EventKind.WITHDRAWN: ("Assignment withdrawn", "it was never sent", False),
+    EventKind.WITHDRAWN: ("Assignment withdrawn", "nothing of it is on the server", False),
     EventKind.SENDING: ("Assignment on its way", "from here on the server may hold it", True),
     EventKind.QUEUED: ("Assigned the declaration", "the server holds it, the device is told next{deadline}", False),
     EventKind.REFUSED: ("The server refused the assignment", "", False),
