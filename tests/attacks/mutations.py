@@ -133,6 +133,7 @@ def _deep(body: bytes, luck: Random) -> bytes:
     return body.replace(b'"ids"', b'"x": ' + opened * depth + b"1" + closed * depth + b', "ids"', 1)
 
 
+_LARGE = 64 << 10  # bytes; what is so large is mutated no further, for a list of lists grows by thousands
 _WAYS: Sequence[Callable[[bytes, Random], bytes]] = (_bytes, _outside, _inside, _inside, _deep)
 
 
@@ -143,6 +144,8 @@ def bodies(seed: int) -> Iterator[bytes]:
         body = luck.choice(whole)
         if luck.random() < 0.9:
             for _ in range(luck.choice((1, 1, 1, 3))):
+                if len(body) > _LARGE:
+                    break
                 try:
                     body = luck.choice(_WAYS)(body, luck)
                 except Exception:  # broken beyond this way

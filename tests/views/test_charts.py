@@ -73,7 +73,7 @@ def dues(*, overdue: int = 0, within: int = 0, ended: int = 0) -> pd.DataFrame:
     rows = [("overdue", overdue, at - pd.Timedelta(hours=30)), ("within a day", within, at + pd.Timedelta(hours=3)),
             ("at an end", ended, pd.NaT)]  # fmt: skip
     frame = pd.DataFrame([row for row in rows if row[1]], columns=["due", "devices", "next_at"])
-    return frame.astype({"next_at": "datetime64[us, UTC]"})
+    return frame.assign(next_at=pd.to_datetime(frame.next_at, utc=True).astype("datetime64[us, UTC]"))
 
 
 def reached(subject: Subject, **sizes: int) -> pd.DataFrame:
