@@ -184,7 +184,8 @@ class Sender:
             wakes[row.id] = acts or may_wake(facts, gate.open_since)
             if self._fits(row, facts, course, gate):
                 fits.append(row)
-            if _assigns([row]) and row.role == GIVE and course and wants_declaration(facts, course, gate):
+            gives = row.kind is OutboxKind.ASSIGNMENT and row.role == GIVE
+            if gives and course and wants_declaration(facts, course, gate):
                 wanted.add(row.id)
         return fits, wakes, wanted
 
@@ -306,7 +307,7 @@ class Sender:
         for row in rows:
             outcome = answer.outcomes[row.key.enrollment_id]
             by_fate[_fate(outcome, row, before=before and not answer.separable)].append(row)
-        refused = by_fate[OutboxStatus.REFUSED]
+        refused, anew = by_fate[OutboxStatus.REFUSED], by_fate.pop(OutboxStatus.WITHDRAWN, [])
         apart = refused if answer.separable and len(rows) > 1 else []
         heard = set(answer.outcomes.values()) & {Outcome.QUEUED, Outcome.REFUSED}
         untaken = not heard and Outcome.UNTAKEN in answer.outcomes.values()
@@ -319,8 +320,8 @@ class Sender:
             since = self._note_call(tx, rows, answer.reasons, untaken=untaken)
             if apart:  # one unknown device made the whole call fail: smaller calls go out
                 self._anew(tx, apart, now, attempts=1)
-            if withdrawn := by_fate[OutboxStatus.WITHDRAWN]:
-                self._anew(tx, withdrawn, now, pause=RETRY_UNTAKEN, reasons=answer.reasons)
+            if anew:
+                self._anew(tx, anew, now, pause=RETRY_UNTAKEN, reasons=answer.reasons)
             if rows[0].kind is not OutboxKind.QUERY:  # only the answer to one proves anything
                 self._tell(tx, EventKind.QUEUED, by_fate[OutboxStatus.QUEUED], answer.server_at)
                 self._tell(tx, EventKind.REFUSED, [] if apart else refused, answer.server_at, answer.reasons)

@@ -5,9 +5,8 @@ The effect of an inbox row and its removal are one transaction, so a killed work
 
 import hashlib
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -112,13 +111,13 @@ class Worker:
         seen: dict[DeviceKey, int] = {}
         described: set[DeviceKey] = set()
         raw: dict[str, bytes] = {}
-        told_now: dict[DeviceKey, list[RolloutEvent]] = defaultdict(list)  # what bears on the answers behind it
+        informed: dict[DeviceKey, Facts] = {}  # with what this turn has taken and bears on the answers behind it
         for read in reads:
             seen[read.key] = max(seen.get(read.key, 0), self._seen_at(read))
             row = answered.get((read.key, read.event.command_uuid)) if read.result else None
             device = devices[read.key]
             better, event = device, None
-            facts, its = reduce(fold, told_now.get(read.key, ()), facts_of(device.facts)), journeys.get(read.key, ())
+            facts, its = informed.get(read.key) or facts_of(device.facts), journeys.get(read.key, ())
             try:
                 if event := self._event(tx, read, row, facts, its):
                     event = self._proving(tx, event, facts, its)
@@ -132,7 +131,7 @@ class Worker:
             if event:
                 events.append(event)
                 if not _BEARS.isdisjoint(event.evidence):
-                    told_now[read.key].append(event)
+                    informed[read.key] = fold(facts, event)
                 wake.add(read.key)
                 if event.kind in _KEPT:
                     raw[event.digest] = read.row.body

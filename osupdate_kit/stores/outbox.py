@@ -67,9 +67,8 @@ _POSTPONE = {
     assignments: [
         Statement(update(outbox).values(not_before=bindparam("later")).where(_DUE, waits, line))
         for waits in (_READY, _UNSURE)
-        for line in [_IS_ASSIGNMENT if assignments else and_(not_(_IS_ASSIGNMENT), not_(_IS_PUSH))]
     ]
-    for assignments in (False, True)
+    for assignments, line in ((True, _IS_ASSIGNMENT), (False, not_(_IS_ASSIGNMENT | _IS_PUSH)))
 }
 _NO_PUSH = Statement(update(outbox).values(status=literal_column("'withdrawn'")).where(_DUE, _READY, _IS_PUSH))
 _BACKLOG = Statement(select(func.count()).select_from(outbox).where(_READY, outbox.c.server == bindparam("server")))

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from urllib3.exceptions import NewConnectionError
 
 from osupdate_kit.kit import Kit
+from osupdate_kit.lab.server import Response
 from osupdate_kit.rehearsal import SERVER, Rehearsal
 from osupdate_kit.rollout.alerts import AlertKind
 from osupdate_kit.servers.ddm import KMFDDM, Declarations
@@ -23,14 +25,18 @@ class Lines:
 
     def __init__(self, rehearsal: Rehearsal) -> None:
         self.cut: set[str] = set()
+        self.locked: set[str] = set()
         self.calls: list[str] = []
         lab, kit = rehearsal.world.server, rehearsal.kit
         adapter = NanoMDM(
-            SERVER, "http://lab.invalid", KEY, session=in_process_session(lab.handle, before=self._before("commands"))
-        )
+            SERVER, "http://lab.invalid", KEY,
+            session=in_process_session(self._door("commands", lab.handle), before=self._before("commands")),
+        )  # fmt: skip
         beside = Declarations(
             SERVER, KMFDDM, "http://lab.invalid", KEY,
-            session=lambda: in_process_session(lab.handle_declarations, before=self._before("declarations")),
+            session=lambda: in_process_session(
+                self._door("declarations", lab.handle_declarations), before=self._before("declarations")
+            ),
         )  # fmt: skip
         self.kit = Kit(
             kit.ledger, {SERVER: adapter}, rehearsal.clock, kit.cadences, who="ada", declarations={SERVER: beside}
@@ -45,6 +51,12 @@ class Lines:
 
         return before
 
+    def _door(self, name: str, handle: Callable[..., Response]) -> Callable[..., Response]:
+        def answer(*words: Any) -> Response:
+            return Response(status=401, headers={}, body=b"Unauthorized\n") if name in self.locked else handle(*words)
+
+        return answer
+
 
 @pytest.fixture
 def lines(tmp_path: Path) -> Lines:
@@ -56,21 +68,23 @@ def alerts(lines: Lines) -> list[tuple[str, str]]:
         return [(said.kind, said.subject) for said in tx.open_alerts()]
 
 
-@pytest.mark.parametrize(("cut", "state"), [("declarations", "held"), ("commands", "knocking")])
-def test_no_device_fails_for_a_server_that_is_away_and_all_go_on_when_it_is_back(
-    lines: Lines, cut: str, state: str
+@pytest.mark.parametrize("reason", ["no connection can be made", "it does not accept the API key"])
+@pytest.mark.parametrize(("calls", "state"), [("declarations", "held"), ("commands", "knocking")])
+def test_no_device_fails_for_a_server_that_takes_no_calls_and_all_go_on_when_it_does(
+    lines: Lines, calls: str, state: str, reason: str
 ) -> None:
     kit, rehearsal = lines.kit, lines.rehearsal
-    words = WORDS if cut == "declarations" else {"target": "26.6.1", "deadline": "5d", "declaring_servers": {}}
-    lines.cut.add(cut)
+    words = WORDS if calls == "declarations" else {"target": "26.6.1", "deadline": "5d", "declaring_servers": {}}
+    shut = lines.locked if "key" in reason else lines.cut
+    shut.add(calls)
     rollout = kit.start(kit.plan(kit.select(), tries=1, **words))
     rehearsal.run(0.25)
     assert states(rehearsal, rollout) == {state: 8}
-    assert lines.calls.count(cut) <= 6 * 60  # one a minute
-    assert alerts(lines) == [(AlertKind.UNTAKEN, f"{SERVER} {cut}")]
+    assert lines.calls.count(calls) <= 6 * 60  # one a minute
+    assert alerts(lines) == [(AlertKind.UNTAKEN, f"{SERVER} {calls}")]
     found = kit.why(next(iter(rehearsal.world.devices)))
-    assert f"It waits for {SERVER}, which takes no {cut}: no connection can be made" in found.finding
-    lines.cut.clear()
+    assert f"It waits for {SERVER}, which takes no {calls}: {reason}" in found.finding
+    shut.clear()
     rehearsal.run(3)
     assert states(rehearsal, rollout) == {"done": 8}
     assert alerts(lines) == []
