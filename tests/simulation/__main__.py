@@ -1,6 +1,6 @@
 """`python -m tests.simulation SEED…` replays; `--seeds N [--from M]` runs many and sums up; `--shrink SEED` shortens.
 
-A seed is a number, or the JSON that `--shrink` prints.
+A seed is a number, or the JSON that `--shrink` prints. `--faults` turns some up in all of many seeds.
 """
 
 import argparse
@@ -9,26 +9,28 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.simulation.run import Outcome, simulate
-from tests.simulation.scenario import Cut, scenario
+from tests.simulation.scenario import Cut
 from tests.simulation.shrink import shrink
 
 _BEGINS, _ENDS = "<!-- seeds: written by --write -->", "<!-- /seeds -->"
 ON_DISK = 25  # of so many seeds, one lives on disk
 
 
-def outcome_of(seed: int) -> Outcome:
-    """Run one, in memory or on disk, as its number says."""
+def outcome_of(seed: int, shares: Mapping[str, float]) -> Outcome:
+    """Run one, in memory or on disk, as its number says; shares: of faults, instead of those that it draws."""
+    story = Cut(seed=seed, shares=shares).story()
     if seed % ON_DISK:
-        return simulate(scenario(seed))
+        return simulate(story)
     with TemporaryDirectory() as folder:
-        outcome = simulate(scenario(seed), url=f"sqlite:///{folder}/store.db")
+        outcome = simulate(story, url=f"sqlite:///{folder}/store.db")
         outcome.injected["(a store on disk)"] += 1
         return outcome
 
@@ -103,7 +105,7 @@ class Sum:
 
 
 def many(
-    first: int, count: int, jobs: int, *, stop: bool = False, keep: Path | None = None, write: Path | None = None
+    seeds: range, jobs: int, run: Callable[[int], Outcome], *, stop: bool, keep: Path | None, write: Path | None
 ) -> bool:
     """Run seeds, print what was injected and reached, and which failed; True if none did.
 
@@ -111,9 +113,9 @@ def many(
     """
     total, begun = Sum.load(keep) if keep and keep.exists() else Sum(), time.perf_counter()
     spent = total.seconds
-    total.failed = {seed: broken for seed in total.failed if (broken := outcome_of(seed).broken)}
+    total.failed = {seed: broken for seed in total.failed if (broken := run(seed).broken)}
     with ProcessPoolExecutor(jobs) as pool:
-        work = pool.map(outcome_of, range(first + total.seeds, first + count), chunksize=1 if stop else 5)
+        work = pool.map(run, seeds[total.seeds :], chunksize=1 if stop else 5)
         for outcome in work:
             total.take(outcome)
             total.seconds = spent + (time.perf_counter() - begun) * jobs
@@ -124,7 +126,7 @@ def many(
                     return False
             if keep and total.seeds % 100 == 0:
                 total.save(keep)
-    print(f"Seeds {first} to {first + count - 1}, {jobs} at a time: {total.seconds / jobs:.0f} s")
+    print(f"Seeds {seeds[0]} to {seeds[-1]}, {jobs} at a time: {total.seconds / jobs:.0f} s")
     print("\n".join(total.lines()))
     if keep:
         total.save(keep)
@@ -148,6 +150,7 @@ def main() -> int:
     parser.add_argument("seed", nargs="*", help="replay these, step by step")
     parser.add_argument("--seeds", type=int, default=0, help="run so many")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first of them")
+    parser.add_argument("--faults", type=json.loads, default={}, help='shares in all of them: {"refused": 0.5}')
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--stop", action="store_true", help="at the first that breaks a promise")
     parser.add_argument("--keep", type=Path, help="a JSON file for the sums; a run goes on where it ended")
@@ -157,7 +160,8 @@ def main() -> int:
     logging.disable()
     good = [replay(seed) for seed in words.seed]
     if words.seeds:
-        good.append(many(words.first, words.seeds, words.jobs, stop=words.stop, keep=words.keep, write=words.write))
+        seeds, run = range(words.first, words.first + words.seeds), partial(outcome_of, shares=words.faults)
+        good.append(many(seeds, words.jobs, run, stop=words.stop, keep=words.keep, write=words.write))
     if words.shrink is not None:
         cut = shrink(words.shrink)
         print(f"Shortest: {cut.to_json()}" if cut else f"Seed {words.shrink} breaks no promise.")

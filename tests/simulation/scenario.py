@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, time, timedelta
 from random import Random
 from typing import Any
@@ -294,6 +294,7 @@ class Cut:
     """What is left of a seed's story: so failing ones are made short, and named. None: all of it."""
 
     seed: int
+    shares: Mapping[str, float] = field(default_factory=dict)  # of faults, instead of those that it draws
     devices: tuple[int, ...] | None = None  # numbers
     deeds: tuple[int, ...] | None = None  # their places
     faults: tuple[str, ...] | None = None  # kinds
@@ -303,6 +304,7 @@ class Cut:
     def story(self) -> Scenario:
         """The story that is left."""
         story = scenario(self.seed)
+        story = replace(story, faults=replace(story.faults, **self.shares))
         if self.devices is not None:
             kept = [spec for number in self.devices if (spec := story.spec_of(number))]
             story = replace(story, specs=tuple(kept))
@@ -326,8 +328,9 @@ class Cut:
         return str(json.loads(text).get("name", text))
 
     def to_json(self) -> str:
-        words = {key: value for key, value in asdict(self).items() if value is not None}
-        return json.dumps(words if self.plain else {key: value for key, value in words.items() if key != "plain"})
+        whole = asdict(Cut(seed=self.seed))
+        changed = {key: value for key, value in asdict(self).items() if value != whole[key]}
+        return json.dumps({"seed": self.seed} | changed)
 
     @classmethod
     def from_json(cls, text: str) -> "Cut":
@@ -335,7 +338,7 @@ class Cut:
         words: Mapping[str, Any] = json.loads(text)
         if isinstance(words, int):
             return cls(seed=words)
-        known = {field.name for field in fields(cls)}
+        known = {each.name for each in fields(cls)}
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in words.items() if k in known})
 
 
