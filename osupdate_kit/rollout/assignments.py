@@ -9,8 +9,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from osupdate_kit.rollout.journey import Armed, Box
+from osupdate_kit.rollout.policy import DAY
 
 GIVE, TAKE = 1, 2  # the role of an assignment's outbox row
+LATE = DAY  # a call that was given up has come by then, or never will
 
 
 class Assignment(NamedTuple):
@@ -24,6 +26,9 @@ class Assignment(NamedTuple):
     failures: int = 0  # how often the device says that this update failed
     invalid_at: int = 0  # newest report that calls it invalid, by the server's clock
     refused_at: int = 0  # when the server refused it, by our clock
+    done_at: int = 0  # newest word that the server has done it, by our clock
+    given_up: bool = False  # a call of it had no answer: the server may do it once more, later
+    again: bool = False  # says what an older one has said, should such a call have come since: it changes nothing else
 
     @property
     def counts(self) -> bool:
@@ -45,6 +50,9 @@ class Assignment(NamedTuple):
             max(self.failures, other.failures),
             max(self.invalid_at, other.invalid_at),
             max(self.refused_at, other.refused_at),
+            max(self.done_at, other.done_at),
+            self.given_up or other.given_up,
+            self.again or other.again,
         )
 
 
@@ -66,9 +74,14 @@ Assignments = Mapping[int, Assignment]
 NONE: Assignments = MappingProxyType({})
 
 
+def last_word(assignments: Assignments) -> tuple[int, Assignment] | None:
+    """What was said last, be it once more."""
+    return max(((n, one) for n, one in assignments.items() if one.counts), default=None)
+
+
 def newest(assignments: Assignments) -> tuple[int, Assignment] | None:
     """The one that decides what the server holds: rows of one device are sent in their order."""
-    return max(((n, one) for n, one in assignments.items() if one.counts), default=None)
+    return max(((n, one) for n, one in assignments.items() if one.counts and not one.again), default=None)
 
 
 def held(assignments: Assignments) -> tuple[int, Assignment] | None:
@@ -81,14 +94,24 @@ def held(assignments: Assignments) -> tuple[int, Assignment] | None:
 
 def _before(assignments: Assignments, number: int) -> tuple[int, Assignment] | None:
     """What the row `number` takes back."""
-    return max(
-        ((n, one) for n, one in assignments.items() if n < number and one.role == GIVE and one.counts), default=None
-    )
+    return newest({n: one for n, one in assignments.items() if n < number and one.role == GIVE})
 
 
 def of_rollout(assignments: Assignments, rollout: int) -> Iterator[tuple[int, Assignment]]:
     """What was given for it, the oldest first."""
-    return ((n, one) for n, one in sorted(assignments.items()) if one.rollout == rollout and one.role == GIVE)
+    rows = sorted(assignments.items())
+    return ((n, one) for n, one in rows if one.rollout == rollout and one.role == GIVE and not one.again)
+
+
+def say_again_at(assignments: Assignments) -> int:
+    """When the last word has to be said once more, because a call that was given up may have come since; 0: never."""
+    last = last_word(assignments)
+    given_up = [one.done_at for one in assignments.values() if one.given_up]
+    if last is None or last[1].box != Box.QUEUED or not given_up:
+        return 0
+    refused = [one.refused_at for one in assignments.values() if one.again]
+    at = max(given_up + refused) + LATE
+    return at if last[1].done_at < at else 0
 
 
 def must_be_told(assignments: Assignments, told: Told, cleared_at: int) -> bool:
@@ -96,7 +119,7 @@ def must_be_told(assignments: Assignments, told: Told, cleared_at: int) -> bool:
 
     A device that enrols anew has forgotten all, and nothing tells it that it has.
     """
-    last = newest(assignments)
+    last = last_word(assignments)
     if last is None or last[1].box != Box.QUEUED:
         return False
     number, one = last

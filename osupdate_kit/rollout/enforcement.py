@@ -6,7 +6,7 @@ the declarations' form to `protocol.declarations`, and who is assigned when to `
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -143,6 +143,17 @@ def enforcement_text(
 def take_back_text(set_name: str) -> str:
     """The end of an assignment, as canonical JSON."""
     return _json({"Set": set_name})
+
+
+def said_again(command: str, besides: Iterable[str]) -> str:
+    """An assignment, or its end, said once more; besides: sets that must not stand there with it."""
+    return _json(json.loads(command) | {"Besides": sorted(besides)})
+
+
+def besides_of(command: str) -> list[str] | None:
+    """The sets to be taken back with what is said once more; None: it is said for the first time."""
+    found: list[str] | None = json.loads(command).get("Besides")
+    return found
 
 
 def _json(words: Mapping[str, Any]) -> str:

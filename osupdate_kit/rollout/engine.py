@@ -56,7 +56,14 @@ class Assign(NamedTuple):
     set_name: str = ""
 
 
-Act = Intend | Ask | Push | Assign
+class SayAgain(NamedTuple):
+    """Say once more what this outbox row has said of declarations, and take the sets `besides` it back with it."""
+
+    outbox: int
+    besides: tuple[str, ...] = ()
+
+
+Act = Intend | Ask | Push | Assign | SayAgain
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +168,20 @@ def may_assign(facts: Facts, course: Course, gate: Gate) -> bool:
     return crossed(facts, course) or not facts.accepted
 
 
-def next_assignment(facts: Facts, course: Course, gate: Gate) -> Assign | None:
-    """Give, or take back what is not wanted any more, be it an older rollout's."""
-    last = assigned.newest(facts.assignments)
+def next_assignment(facts: Facts, course: Course, gate: Gate, now: int) -> Assign | SayAgain | None:
+    """Give, or take back what is not wanted any more, be it an older rollout's; or say the last word once more."""
+    last = assigned.last_word(facts.assignments)
     if last and last[1].box in (Box.INTENDED, Box.SENDING):
         return None  # the sender has it, and asks again
-    there = assigned.held(facts.assignments)
-    if there:
-        mine = there[1].rollout == course.rollout and wants_declaration(facts, course, gate)
-        return None if mine else Assign(TAKE, there[1].set_name)
-    return Assign(GIVE) if may_assign(facts, course, gate) else None
+    there, may_give = assigned.held(facts.assignments), may_assign(facts, course, gate)
+    if there and not (there[1].rollout == course.rollout and wants_declaration(facts, course, gate)):
+        return Assign(TAKE, there[1].set_name)
+    if may_give and not there:
+        return Assign(GIVE)
+    if not last or not 0 < assigned.say_again_at(facts.assignments) <= now or (there and not may_give):
+        return None
+    sets = {one.set_name for one in facts.assignments.values() if one.given_up}
+    return SayAgain(last[0], tuple(sorted(sets - {last[1].set_name})))
 
 
 def may_send_assignment(facts: Facts, course: Course, outbox: int, gate: Gate) -> bool:
@@ -184,15 +195,17 @@ def may_send_assignment(facts: Facts, course: Course, outbox: int, gate: Gate) -
         return may_assign(facts, course, gate)
     if one.box == Box.SENDING:
         return True  # perhaps it is taken back already: only the server's word settles what is there
-    same = [n for n, other in facts.assignments.items() if n < outbox and other.set_name == one.set_name]
-    mine = bool(same) and facts.assignments[max(same)].rollout == course.rollout
+    rows = facts.assignments.items()
+    given = [n for n, other in rows if n < outbox and other.set_name == one.set_name and other.role == GIVE]
+    mine = bool(given) and facts.assignments[max(given)].rollout == course.rollout
     return not (mine and wants_declaration(facts, course, gate))
 
 
-def _give_again_at(facts: Facts, course: Course, assign: Assign, cadences: Cadences) -> int:
+def _give_again_at(facts: Facts, course: Course, assign: Assign | SayAgain, cadences: Cadences) -> int:
     """What the server has refused is given once more after a pause; what is to be taken back is taken back now."""
     since = facts.retried.get(course.rollout, 0)
-    mine = assigned.of_rollout(facts.assignments, course.rollout) if assign.role == GIVE else ()
+    gives = isinstance(assign, Assign) and assign.role == GIVE
+    mine = assigned.of_rollout(facts.assignments, course.rollout) if gives else ()
     refused_at = max((one.refused_at for number, one in mine if number > since), default=0)
     return refused_at + int(cadences.retry_backoff_minutes * MINUTE) if refused_at else 0
 
@@ -202,7 +215,7 @@ def _told_later(facts: Facts, course: Course) -> bool:
     told = assigned.must_be_told(facts.assignments, facts.told, facts.cleared_at)
     if not told or facts.waits_for(RequestType.DECLARATIVE_MANAGEMENT, course.rollout):
         return False
-    last = assigned.newest(facts.assignments)
+    last = assigned.last_word(facts.assignments)
     if last is None or facts.untold.at < facts.cleared_at:
         return True
     number, one = last
@@ -222,8 +235,9 @@ def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cad
     may = possible(facts, course, gate.open_since)
     later: list[int] = [gate.changes_at] if gate.changes_at else []
     acts: list[Act] = []
+    say_again_at = 0
     if course.can_declare or facts.assignments:
-        assign = next_assignment(facts, course, gate)
+        assign, say_again_at = next_assignment(facts, course, gate, now), assigned.say_again_at(facts.assignments)
         if assign and (again_at := _give_again_at(facts, course, assign, cadences)) > now:
             later.append(again_at)
         elif assign:
@@ -231,8 +245,9 @@ def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cad
         elif _told_later(facts, course):
             acts.append(Ask(RequestType.DECLARATIVE_MANAGEMENT, may_wake(facts, gate.open_since)))
     if not may.query:
-        return Decision(tuple(acts), None)
+        return Decision(tuple(acts), say_again_at if say_again_at > now else None)
 
+    later += [say_again_at] if say_again_at > now else []
     query, query_at = _query(facts, course, now, cadences)
     if query and query_at <= now:
         acts.append(Ask(query, may.query_push))

@@ -515,6 +515,9 @@ def _fold_declared(facts: Facts, event: RolloutEvent) -> Facts:
             words["set"],
             words["enforce_at"],
             refused_at=event.recorded_at if event.kind is EventKind.REFUSED else 0,
+            done_at=event.recorded_at if event.kind is EventKind.QUEUED else 0,
+            given_up=bool(words.get("given_up")),
+            again=bool(words.get("again")),
         )
     known = facts.assignments.get(event.outbox)
     assignments = {**facts.assignments, event.outbox: news.join(known) if known else news}

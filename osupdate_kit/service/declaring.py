@@ -5,10 +5,11 @@ to the sender.
 """
 
 import time
+from collections import ChainMap
 from collections.abc import Callable, Sequence
 
 from osupdate_kit.rollout.assignments import TAKE
-from osupdate_kit.rollout.enforcement import DeclarationSet, set_name_of, set_of
+from osupdate_kit.rollout.enforcement import DeclarationSet, besides_of, set_name_of, set_of
 from osupdate_kit.rollout.journey import OutboxRow
 from osupdate_kit.rollout.ports import Change, DeclarationServer, EnqueueAnswer, Outcome
 
@@ -25,6 +26,18 @@ class Declarer:
 
     def carry_out(self, row: OutboxRow, ids: Sequence[str]) -> EnqueueAnswer:
         """`row`: one of the call, for all of them say the same."""
+        answers = []
+        for name in besides_of(row.command) or ():
+            answers.append(answer := self._server.withdraw(name, ids))
+            ids = [one for one in ids if answer.outcomes[one] is Outcome.QUEUED]
+        answers.append(self._say(row, ids))
+        return EnqueueAnswer(
+            outcomes=ChainMap(*(dict(answer.outcomes) for answer in reversed(answers))),
+            reasons=ChainMap(*(dict(answer.reasons) for answer in reversed(answers))),
+            server_at=max(answer.server_at for answer in answers),
+        )
+
+    def _say(self, row: OutboxRow, ids: Sequence[str]) -> EnqueueAnswer:
         if row.role == TAKE:
             return self._server.withdraw(set_name_of(row.command), ids)
         wanted = set_of(row.command)

@@ -18,8 +18,8 @@ from osupdate_kit.protocol.terms import Platform, RequestType
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout import assignments as assigned
 from osupdate_kit.rollout.assignments import TAKE
-from osupdate_kit.rollout.enforcement import deadline, enforcement_text, take_back_text
-from osupdate_kit.rollout.engine import Act, Ask, Assign, Push, asks_by_key, next_steps, only_downloads
+from osupdate_kit.rollout.enforcement import deadline, enforcement_text, said_again, take_back_text
+from osupdate_kit.rollout.engine import Act, Ask, Assign, Push, SayAgain, asks_by_key, next_steps, only_downloads
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow, OutboxStatus, RolloutStatus
 from osupdate_kit.rollout.people import APPROVAL
@@ -161,7 +161,7 @@ class Loop:
             decision = next_steps(facts, course, gate, now, self._cadences)
             later.append((number, key, decision.due_at))
             for act in decision.acts:
-                rows.append(self._row(act, journey, plan, facts, now, rollout.deadline_at))
+                rows.append(self._row(tx, act, journey, plan, facts, now, rollout.deadline_at))
         self._intend(tx, rows, now)
         tx.set_due(later)
 
@@ -170,7 +170,16 @@ class Loop:
         found = tx.journeys_of(keys) if keys else {}
         return {key: max((j.journey.rollout for j in mine if not j.barred), default=0) for key, mine in found.items()}
 
-    def _row(self, act: Act, journey: StoredJourney, plan: RolloutPlan, facts: Facts, now: int, last: int) -> OutboxRow:
+    def _row(
+        self,
+        tx: Transaction,
+        act: Act,
+        journey: StoredJourney,
+        plan: RolloutPlan,
+        facts: Facts,
+        now: int,
+        last: int,
+    ) -> OutboxRow:
         row = OutboxRow(
             key=journey.journey.key,
             rollout=journey.journey.rollout,
@@ -185,6 +194,11 @@ class Loop:
             return replace(row, kind=OutboxKind.QUERY, request_type=act.request_type, command=command_text(query))
         if isinstance(act, Assign):
             return _assignment(row, act, journey, plan, last)
+        if isinstance(act, SayAgain):
+            said = tx.outbox_rows([act.outbox])[act.outbox]
+            return replace(
+                row, kind=said.kind, role=said.role, command=said_again(said.command, act.besides), gate=said.gate
+            )
         target = plan.target_of(journey.target)
         version = str(target.version) if target.version else ""
         key = asks_by_key(facts, version) if version else target.product_key

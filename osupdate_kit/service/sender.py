@@ -257,7 +257,7 @@ class Sender:
         ]
         rest = [replace(row, status=OutboxStatus.QUEUED) for row in rows if row not in fits and row.id not in wanted]
         tx.save_outbox([*again, *waits, *rest])
-        record(tx, self._plans, [own_event(EventKind.QUEUED, row, now) for row in rest])
+        record(tx, self._plans, [own_event(EventKind.QUEUED, row, now, given_up=True) for row in rest])
         tx.set_due([(row.rollout, row.key, now) for row in rest])  # also of who is done, and looked at no more
         return again
 
@@ -323,7 +323,8 @@ class Sender:
             if anew:
                 self._anew(tx, anew, now, pause=RETRY_UNTAKEN, reasons=answer.reasons)
             if rows[0].kind is not OutboxKind.QUERY:  # only the answer to one proves anything
-                self._tell(tx, EventKind.QUEUED, by_fate[OutboxStatus.QUEUED], answer.server_at)
+                given_up = before and _assigns(rows)
+                self._tell(tx, EventKind.QUEUED, by_fate[OutboxStatus.QUEUED], answer.server_at, given_up=given_up)
                 self._tell(tx, EventKind.REFUSED, [] if apart else refused, answer.server_at, answer.reasons)
         self._untaken[_assigns(rows)] = since
 
@@ -381,10 +382,12 @@ class Sender:
         rows: Sequence[OutboxRow],
         server_at: int,
         reasons: Mapping[str, str] = MappingProxyType({}),
+        *,
+        given_up: bool = False,
     ) -> None:
         if not rows:
             return
-        body = receipt(kind, rows, server_at, reasons)
+        body = receipt(kind, rows, server_at, reasons, given_up=given_up)
         tx.inbox_add(
             [InboxRow(id=0, server=self._server.name, kind="receipt", received_at=self._clock.now(), body=body)]
         )

@@ -32,7 +32,7 @@ class Tidier:
         sets = 0
         for rollout in self._over(now):
             with self._ledger.read() as tx:
-                mine = [set_of(command) for command in tx.assigned_sets(rollout, self._server.name)]
+                mine = {set_of(command) for command in tx.assigned_sets(rollout, self._server.name)}
             if all(self._take_away(one) for one in mine):
                 with self._ledger.write() as tx:
                     tx.put(self._cursor(rollout), str(now))

@@ -9,7 +9,7 @@ from typing import Any
 from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.causes import FailureClass
 from osupdate_kit.protocol.commands import Command, request
-from osupdate_kit.rollout.enforcement import set_name_of
+from osupdate_kit.rollout.enforcement import besides_of, set_name_of
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 
@@ -26,7 +26,8 @@ def intention_words(row: OutboxRow) -> dict[str, Any]:
     if row.kind is OutboxKind.QUERY:
         return {"of": "query", "type": row.request_type}
     if row.kind is OutboxKind.ASSIGNMENT:
-        return {"of": "assignment", "role": row.role, "set": set_name_of(row.command), "enforce_at": row.gate}
+        words = {"of": "assignment", "role": row.role, "set": set_name_of(row.command), "enforce_at": row.gate}
+        return words if besides_of(row.command) is None else words | {"again": True}
     return {"of": "step", "role": row.role, "action": _action(row.command)}
 
 
@@ -36,9 +37,13 @@ def _action(command: str) -> str:
     return action
 
 
-def own_event(kind: EventKind, row: OutboxRow, now: int, *, server_at: int = 0, reason: str = "") -> RolloutEvent:
-    """An event of our own doing, or the server's word on it."""
+def own_event(
+    kind: EventKind, row: OutboxRow, now: int, *, server_at: int = 0, reason: str = "", given_up: bool = False
+) -> RolloutEvent:
+    """An event of our own doing, or the server's word on it. given_up: an earlier call of it had no answer."""
     words = intention_words(row)
+    if given_up:
+        words |= {"given_up": True}
     if reason:
         words |= {"failure": [FailureClass.REFUSED.value, reason]}
     return RolloutEvent(
@@ -76,9 +81,13 @@ class Receipt:
     rows: tuple[int, ...]  # outbox ids
     server_at: int = 0
     reasons: Mapping[int, str] = field(default_factory=dict)
+    given_up: bool = False  # an earlier call of them had no answer
 
     def to_bytes(self) -> bytes:
-        words = {"kind": self.kind, "rows": self.rows, "server_at": self.server_at, "reasons": dict(self.reasons)}
+        words = {
+            "kind": self.kind, "rows": self.rows, "server_at": self.server_at, "reasons": dict(self.reasons),
+            "given_up": self.given_up,
+        }  # fmt: skip
         return json.dumps(words, separators=(",", ":")).encode()
 
     @classmethod
@@ -86,10 +95,14 @@ class Receipt:
         words = json.loads(body)
         reasons = {int(number): text for number, text in words["reasons"].items()}
         return cls(
-            kind=EventKind(words["kind"]), rows=tuple(words["rows"]), server_at=words["server_at"], reasons=reasons
-        )
+            kind=EventKind(words["kind"]), rows=tuple(words["rows"]), server_at=words["server_at"], reasons=reasons,
+            given_up=words.get("given_up", False),
+        )  # fmt: skip
 
 
-def receipt(kind: EventKind, rows: Sequence[OutboxRow], server_at: int, reasons: Mapping[str, str]) -> bytes:
+def receipt(
+    kind: EventKind, rows: Sequence[OutboxRow], server_at: int, reasons: Mapping[str, str], *, given_up: bool = False
+) -> bytes:
     told = {row.id: reasons[row.key.enrollment_id] for row in rows if row.key.enrollment_id in reasons}
-    return Receipt(kind=kind, rows=tuple(row.id for row in rows), server_at=server_at, reasons=told).to_bytes()
+    numbers = tuple(row.id for row in rows)
+    return Receipt(kind=kind, rows=numbers, server_at=server_at, reasons=told, given_up=given_up).to_bytes()

@@ -108,6 +108,7 @@ class Worker:
         for receipt, inbox in zip(told, receipts, strict=True):
             events += self._settled(receipt, inbox, mine)
         wake = {event.key for event in events if event.kind is not EventKind.PUSHED}
+        unsure = {event.key for event in events if event.evidence.get("given_up")}  # to be told once more, though done
         seen: dict[DeviceKey, int] = {}
         described: set[DeviceKey] = set()
         raw: dict[str, bytes] = {}
@@ -140,7 +141,12 @@ class Worker:
         left = described - saved
         tx.save_devices([devices[key] for key in left], {key: seen[key] for key in left})
         tx.set_due(
-            [(j.journey.rollout, key, now) for key in wake for j in journeys.get(key, ()) if (j.due_at or 0) > now]
+            [
+                (j.journey.rollout, key, now)
+                for key in wake
+                for j in journeys.get(key, ())
+                if (j.due_at or 0) > now or key in unsure
+            ]
         )
 
     def _seen_at(self, read: Read) -> int:
@@ -155,9 +161,12 @@ class Worker:
     def _settled(self, receipt: Receipt, inbox: InboxRow, rows: dict[int, OutboxRow]) -> list[RolloutEvent]:
         at = receipt.server_at + WHOLE_SECOND if receipt.server_at else 0
         return [
-            own_event(receipt.kind, rows[n], inbox.received_at, server_at=at, reason=receipt.reasons.get(n, ""))
+            own_event(
+                receipt.kind, rows[n], inbox.received_at, server_at=at, reason=receipt.reasons.get(n, ""),
+                given_up=receipt.given_up,
+            )
             for n in receipt.rows
-        ]
+        ]  # fmt: skip
 
     def _event(
         self,

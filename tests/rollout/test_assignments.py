@@ -11,6 +11,7 @@ from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.terms import InstallAction, Platform, RequestType
 from osupdate_kit.rollout.assignments import (
     GIVE,
+    LATE,
     TAKE,
     Assignment,
     Said,
@@ -21,7 +22,7 @@ from osupdate_kit.rollout.assignments import (
     newest,
     of_rollout,
 )
-from osupdate_kit.rollout.engine import Ask, Assign, Intend, may_send, may_send_assignment, next_steps
+from osupdate_kit.rollout.engine import Act, Ask, Assign, Intend, SayAgain, may_send, may_send_assignment, next_steps
 from osupdate_kit.rollout.events import EventKind, RolloutEvent
 from osupdate_kit.rollout.journey import Armed, Box, Instrument
 from osupdate_kit.rollout.policy import DAY, HOUR, Cadences, Gate, Steps
@@ -51,7 +52,8 @@ def event(kind: EventKind, outbox: int = 0, *, at: int = 0, rollout: int = 1, **
 
 
 def assignment(kind: EventKind, outbox: int, role: int = GIVE, **more: object) -> RolloutEvent:
-    return event(kind, outbox, at=outbox, of="assignment", role=role, set=SET, enforce_at=NOW + 3 * DAY, **more)
+    words = {"set": SET, "enforce_at": NOW + 3 * DAY, **more}
+    return event(kind, outbox, at=outbox, of="assignment", role=role, **words)
 
 
 def told(outbox: int, answer: str = "acknowledged") -> RolloutEvent:
@@ -72,6 +74,7 @@ def folded(*events: RolloutEvent) -> Facts:
 
 
 GIVEN = (assignment(EventKind.INTENDED, 5), assignment(EventKind.SENDING, 5), assignment(EventKind.QUEUED, 5))
+AGAIN = LATE + 20  # the outbox row of what is said once more, and when
 TAKEN = tuple(assignment(kind, 9, TAKE) for kind in (EventKind.INTENDED, EventKind.SENDING, EventKind.QUEUED))
 
 
@@ -135,6 +138,66 @@ def test_what_is_done_is_taken_back_and_the_device_told() -> None:
     assert acts(after) == []
     assert asks_to_synchronise(after)
     assert not asks_to_synchronise(fold(after, told(10)))
+
+
+def settled(number: int, role: int = GIVE, *, given_up: bool = False, **more: object) -> tuple[RolloutEvent, ...]:
+    words = {"given_up": True} if given_up else {}
+    kinds = (EventKind.INTENDED, EventKind.SENDING)
+    return *(assignment(kind, number, role, **more) for kind in kinds), assignment(
+        EventKind.QUEUED, number, role, **more, **words
+    )
+
+
+def said_again(facts: Facts, at: int, *, stopped: bool = False, opens: bool = True) -> tuple[Act, ...]:
+    gate = Gate(NOW - HOUR if opens and not stopped else 0, NOW + 9 * DAY, stopped=stopped)
+    found = next_steps(facts, DECLARED, gate, NOW + at, Cadences())
+    return tuple(act for act in found.acts if isinstance(act, Assign | SayAgain))
+
+
+def test_what_the_last_word_was_is_said_once_more_when_a_call_without_answer_may_have_come_since() -> None:
+    facts = folded(*settled(5, given_up=True), told(6))
+    assert not said_again(facts, LATE + 4)
+    assert next_steps(facts, DECLARED, Gate(NOW - HOUR, 0), NOW + LATE - HOUR, Cadences()).due_at == NOW + LATE + 5
+    assert said_again(facts, LATE + 5) == (SayAgain(5),)
+    assert not said_again(facts, LATE + 5, opens=False)  # what gives waits for its hour, what takes back does not
+    assert said_again(facts, LATE + 5, stopped=True) == (Assign(TAKE, SET),)
+    assert not said_again(folded(*settled(5), told(6)), LATE + 5)
+
+    taken = folded(*settled(5, given_up=True), told(6), *settled(9, TAKE))
+    assert said_again(taken, 20) == (Assign(GIVE),)  # nobody waits a day for it
+    assert said_again(taken, LATE + 5, stopped=True) == (SayAgain(9),)
+    assert said_again(taken, LATE + 5, opens=False) == (SayAgain(9),)
+    newer = folded(*settled(5, given_up=True), *settled(9, TAKE), *settled(12, set="t"))
+    assert said_again(newer, LATE + 5) == (SayAgain(12, (SET,)),)
+
+
+@pytest.mark.parametrize("role", [GIVE, TAKE])
+def test_what_is_said_once_more_changes_nothing_but_that_the_device_is_told(role: int) -> None:
+    before = [*settled(5, given_up=True), told(6), *(settled(9, TAKE) if role == TAKE else ()), told(10)]
+    once, again = folded(*before), list(settled(AGAIN, role, again=True))
+    stopped = role == TAKE
+    for known in range(1, 4):
+        facts = folded(*before, *again[:known])
+        assert held(facts.assignments) == held(once.assignments)
+        assert (armed(facts.assignments, facts.told), state_of(facts, DECLARED, OPEN.open_since)) == (
+            armed(once.assignments, once.told), state_of(once, DECLARED, OPEN.open_since),
+        )  # fmt: skip
+        if known == 1:
+            assert may_send_assignment(facts, DECLARED, AGAIN, Gate(stopped=True) if stopped else OPEN)
+        assert not said_again(facts, 2 * LATE, stopped=stopped)
+    gate = Gate(stopped=True) if stopped else OPEN
+    assert must_be_told(facts.assignments, facts.told, 0)
+    assert asks_to_synchronise(facts, gate)
+    assert not asks_to_synchronise(fold(facts, told(AGAIN + 1)), gate)
+
+
+def test_what_the_server_refuses_to_be_told_once_more_waits_another_day_and_fails_nobody() -> None:
+    refused = assignment(EventKind.REFUSED, 20, again=True)
+    facts = folded(*settled(5, given_up=True), told(6), refused)
+    assert not said_again(facts, LATE + 19)
+    assert said_again(facts, LATE + 20) == (SayAgain(5),)
+    once = DECLARED._replace(steps=Steps(actions=STEPS.actions, tries=1))
+    assert state_of(facts, once, OPEN.open_since) is State.SCHEDULED
 
 
 def test_a_device_that_was_never_told_need_not_be_told_that_it_is_over() -> None:

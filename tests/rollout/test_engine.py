@@ -531,7 +531,7 @@ def test_a_declaration_is_wanted_until_it_is_done_failed_or_stopped(
     assert wants_declaration(facts, s.DECLARED, gate) is wanted
     assert not wants_declaration(facts, s.TWO, gate)
     if s.given(5) in happened:
-        assert next_assignment(facts, s.DECLARED, gate) == (None if wanted else Assign(TAKE, "s"))
+        assert next_assignment(facts, s.DECLARED, gate, 0) == (None if wanted else Assign(TAKE, "s"))
 
 
 @pytest.mark.parametrize(
@@ -553,7 +553,7 @@ def test_a_declaration_is_wanted_until_it_is_done_failed_or_stopped(
 def test_nothing_is_declared_while_a_command_may_install(happened: list[s.Events], course: Course, may: bool) -> None:
     facts = s.after(*happened)
     assert may_assign(facts, course, WANTED) is may
-    assert next_assignment(facts, course, WANTED) == (Assign(GIVE) if may else None)
+    assert next_assignment(facts, course, WANTED, 0) == (Assign(GIVE) if may else None)
     assert not may_assign(facts, course, Gate(0, 99))
     giving = s.after(*happened, GIVING)
     assert may_send_assignment(giving, course, 5, WANTED) is may
@@ -575,7 +575,7 @@ def test_an_assignment_is_sent_once_and_only_the_newest() -> None:
         assert not may_send_assignment(facts, s.DECLARED, 4, WANTED)
         under_way = kind in (EventKind.INTENDED, EventKind.SENDING)
         there = kind is EventKind.QUEUED
-        assert next_assignment(facts, s.DECLARED, WANTED) == (None if under_way or there else Assign(GIVE))
+        assert next_assignment(facts, s.DECLARED, WANTED, 0) == (None if under_way or there else Assign(GIVE))
     newer = s.after(assigning(EventKind.INTENDED, 5), assigning(EventKind.INTENDED, 7))
     assert [may_send_assignment(newer, s.DECLARED, number, WANTED) for number in (5, 7)] == [False, True]
     withdrawn = s.after(assigning(EventKind.INTENDED, 5), assigning(EventKind.WITHDRAWN, 7))

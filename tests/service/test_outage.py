@@ -12,10 +12,11 @@ from osupdate_kit.kit import Kit
 from osupdate_kit.lab.server import Response
 from osupdate_kit.rehearsal import SERVER, Rehearsal
 from osupdate_kit.rollout.alerts import AlertKind
+from osupdate_kit.rollout.assignments import Assignment, last_word
 from osupdate_kit.servers.ddm import KMFDDM, Declarations
 from osupdate_kit.servers.nanomdm import NanoMDM
 from osupdate_kit.servers.transport import Call, in_process_session
-from tests.service.test_declaring import WORDS, given, site, states
+from tests.service.test_declaring import WORDS, facts_of, given, site, states
 
 KEY = "rehearsal"
 
@@ -27,6 +28,10 @@ class Lines:
         self.cut: set[str] = set()
         self.locked: set[str] = set()
         self.calls: list[str] = []
+        self.keeps = (
+            ""  # of the calls by which sets are given (PUT) or taken back (DELETE): underway, without an answer
+        )
+        self.underway: list[Call] = []
         lab, kit = rehearsal.world.server, rehearsal.kit
         adapter = NanoMDM(
             SERVER, "http://lab.invalid", KEY,
@@ -48,8 +53,17 @@ class Lines:
             self.calls.append(name)
             if name in self.cut:
                 raise requests.ConnectionError(NewConnectionError(None, "Connection refused"))
+            if call.method == self.keeps and call.path.startswith("/v1/enrollment-sets/"):
+                self.underway.append(call)
+                raise requests.ReadTimeout("no answer")
 
         return before
+
+    def let_go(self) -> None:
+        """What was underway comes to the server of declarations now."""
+        for call in self.underway:
+            self.rehearsal.world.server.handle_declarations(call.method, call.path, call.query, call.headers, call.body)
+        self.underway.clear()
 
     def _door(self, name: str, handle: Callable[..., Response]) -> Callable[..., Response]:
         def answer(*words: Any) -> Response:
@@ -104,3 +118,32 @@ def test_what_was_declared_is_taken_back_though_the_server_is_away_when_the_roll
     assert not given(rehearsal)
     rehearsal.run(0.5)
     assert not kit.status(rollout.id).armed
+
+
+@pytest.mark.parametrize(("keeps", "acts"), [("PUT", ["pause"]), ("DELETE", ["pause", "resume"])])
+def test_a_call_that_comes_hours_late_is_set_right_within_a_day_and_the_devices_told(
+    lines: Lines, keeps: str, acts: list[str]
+) -> None:
+    kit, rehearsal = lines.kit, lines.rehearsal
+    rollout = kit.start(kit.plan(kit.select(), **WORDS | {"enforce_days": 6, "deadline": "9d"}))
+    for act in ["", *acts]:
+        if act:
+            kit.act(act, rollout.id)
+        lines.keeps = keeps
+        rehearsal.run(0.02)
+        lines.keeps = ""
+        rehearsal.run(0.06)
+    right = given(rehearsal)
+    late = len({call.path for call in lines.underway})
+    assert late
+    assert len(right) == (0 if keeps == "PUT" else 8)
+    lines.let_go()
+    assert given(rehearsal) != right
+    rehearsal.run(1)
+    assert given(rehearsal) == right
+    assert states(rehearsal, rollout) == {"held": 8} if keeps == "PUT" else {"scheduled": 8}
+    words = [(facts.told, *(last_word(facts.assignments) or (0, Assignment(0)))) for facts in facts_of(rehearsal)]
+    again = [told.outbox > number for told, number, word in words if word.again]
+    assert len(again) >= late
+    assert all(again)
+    assert not kit.verify()

@@ -20,6 +20,7 @@ from osupdate_kit.protocol.rules import command_available
 from osupdate_kit.protocol.terms import RequestType
 from osupdate_kit.protocol.versions import OSVersion
 from osupdate_kit.rollout import assignments as assigned
+from osupdate_kit.rollout.enforcement import enforcement_id
 from osupdate_kit.rollout.events import EventKind
 from osupdate_kit.rollout.history import stored_state
 from osupdate_kit.rollout.state import Facts, fold
@@ -55,6 +56,7 @@ class Checks:
         self._specs = {spec.udid: spec for spec in simulation.story.specs}
         self.resurrected: set[str] = set()  # commands that a server's backup has brought back
         self.belated: set[str] = set()  # commands that the server saw after the kit had given their call up
+        self.late_sets: set[tuple[str, str]] = set()  # device, and set of declarations of which the same is true
         self._own: set[str] = set()  # UUIDs of ours that were on the wire
         self._steps: dict[str, str] = {}  # those that can install, and how the truth log names them
         self._rows, self._value = simulation.store.rows, simulation.store.value
@@ -90,8 +92,11 @@ class Checks:
 
     def came_late(self, call: Call) -> None:
         """The server has seen a call that the kit had given up; what a person has declared dead may come so, too."""
-        if call.body:
+        noun, _, udid = call.path.removeprefix("/v1/").partition("/")
+        if noun == "enqueue":
             self.belated.add(plistlib.loads(call.body)["CommandUUID"])
+        elif noun == "enrollment-sets":
+            self.late_sets.add((unquote(udid), call.query["set"]))
 
     def declared(self, server: str, call: Call) -> None:
         """The same of a call to the server of declarations beside it."""
@@ -104,8 +109,9 @@ class Checks:
         role = 1 if call.method == "PUT" else 2
         sql = (
             "SELECT rollout FROM outbox WHERE server = :server AND enrollment_id = :udid AND kind = 'assignment' "
-            "AND role = :role AND status = 'sending' AND command LIKE :name"
+            "AND status = 'sending' AND command LIKE :name"
         )
+        sql += " AND role = 1" if role == 1 else ' AND (role = 2 OR command LIKE \'%"Besides":["%\')'
         rows = self._rows(sql, server=server, udid=udid, role=role, name=f'%"{name}"%')
         if not rows:
             raise Broken("I4", f"{call.method} of set {name} for {udid} is on the wire and not in the store")
@@ -133,8 +139,11 @@ class Checks:
         if not self._of.story.declares:
             return
         dead = self._abandoned() | self.resurrected
+        late = {(udid, enforcement_id(name)) for udid, name in self.late_sets}
         for fight in self._of.truth.fights(self._own - dead):
-            if not self._beyond_knowing(fight.udid, fight.command_uuid, fight.at):
+            if (fight.udid, fight.declaration) not in late and not self._beyond_knowing(
+                fight.udid, fight.command_uuid, fight.at
+            ):
                 raise Broken("I1", f"{fight.udid} goes by {fight.command_uuid} and by {fight.declaration} at once")
 
     def _taken_back(self) -> None:

@@ -4,7 +4,7 @@ import json
 import plistlib
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -150,6 +150,7 @@ class Underway:
     number: int
     server: str
     call: Call
+    handle: Callable[..., Any]  # of the server that it goes to
 
 
 class Line:
@@ -159,8 +160,8 @@ class Line:
         self._luck, self._clock, self._server = luck, clock, server
         self.underway: list[Underway] = []
 
-    def before(self, call: Call, *, late: bool = True) -> None:
-        """late: may the server see the call after the kit has given it up?"""
+    def before(self, call: Call, handle: Callable[..., Any], late: str = "call comes late") -> None:
+        """handle: the server's own, which may see the call after the kit has given it up; late: what that is called."""
         luck, faults = self._luck, self._luck.faults
         if luck.strikes("crash before call", faults.crash_call / 2):
             raise Crash
@@ -168,10 +169,10 @@ class Line:
             raise requests.ConnectionError(NewConnectionError(None, "Connection refused"))
         if luck.strikes("call lost", faults.call_lost):
             raise _no_answer(luck)
-        if late and luck.strikes("call comes late", faults.call_late):
+        if luck.strikes(late, faults.call_late):
             later = luck.choice("how late", (0.5 * MINUTE, 20 * MINUTE, 3 * HOUR, 12 * HOUR))
             at = self._clock.now() + int(luck.between("how late", 0.2, 1) * later)
-            self.underway.append(Underway(at, len(self.underway), self._server, call))
+            self.underway.append(Underway(at, len(self.underway), self._server, call, handle))
             raise _no_answer(luck)
 
     def after(self, call: Call, answer: Answer) -> Answer:

@@ -173,13 +173,13 @@ class Simulation:
     # --- the process ---
 
     def _adapter(self, name: str) -> NanoMDM:
-        line = self._lines[name]
+        line, handle = self._lines[name], self.servers[name].handle
 
         def before(call: Call) -> None:
             if self.telling:
                 self.say(f"    → {name} {call.method} {call.path} {dict(call.query)} {self.checks.named(call.body)}")
             self.checks.call(name, call)
-            line.before(call)
+            line.before(call, handle)
 
         return NanoMDM(
             name,
@@ -187,18 +187,17 @@ class Simulation:
             API_KEY,
             batch_ids=self.story.batch_ids,
             forgets_answered=self.story.delete,
-            session=in_process_session(self.servers[name].handle, before=before, after=line.after),
+            session=in_process_session(handle, before=before, after=line.after),
         )
 
     def _declarations(self, name: str) -> Declarations:
-        line = self._lines[name]
+        line, handle = self._lines[name], self.servers[name].handle_declarations
 
         def before(call: Call) -> None:
             self.say(f"    → {name} {call.method} {call.path} {dict(call.query)}")
             self.checks.declared(name, call)
-            line.before(call, late=False)
+            line.before(call, handle, "declaration comes late")
 
-        handle = self.servers[name].handle_declarations
         return Declarations(
             name,
             KMFDDM,
@@ -555,10 +554,10 @@ class Simulation:
         for call in sorted(call for call in underway if call.at <= at):
             self._pass(max(call.at, self.world_clock.now()))
             self._lines[call.server].underway.remove(call)
-            self.checks.came_late(call.call)
-            self.say(f"    ⇒ {call.server} {call.call.path} {self.checks.named(call.call.body)} comes late")
             words = call.call
-            self.servers[call.server].handle(words.method, words.path, words.query, words.headers, words.body)
+            self.checks.came_late(words)
+            self.say(f"    ⇒ {call.server} {words.method} {words.path} {dict(words.query)} comes late")
+            call.handle(words.method, words.path, words.query, words.headers, words.body)
         self._pass(at)
 
     def _pass(self, at: int) -> None:
