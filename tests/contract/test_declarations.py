@@ -2,9 +2,11 @@
 
 import json
 import plistlib
+from datetime import datetime
 
 import pytest
 
+from osupdate_kit.fleet.devices import DeviceKey
 from osupdate_kit.protocol.commands import DeclarativeManagement
 from osupdate_kit.protocol.commands import encode as command
 from osupdate_kit.protocol.declarations import (
@@ -15,12 +17,20 @@ from osupdate_kit.protocol.declarations import (
     encode,
 )
 from osupdate_kit.protocol.status import read_status_fields
-from osupdate_kit.protocol.terms import InstallState
+from osupdate_kit.protocol.terms import InstallState, Platform
+from osupdate_kit.protocol.versions import OSVersion
+from osupdate_kit.rollout.assignments import GIVE, TAKE
+from osupdate_kit.rollout.enforcement import Declaring as Policy
+from osupdate_kit.rollout.enforcement import enforcement_text, said_again, set_name_of, take_back_text
+from osupdate_kit.rollout.journey import OutboxKind, OutboxRow
 from osupdate_kit.rollout.ports import DeclarationServer, Outcome, Topic
+from osupdate_kit.rollout.targets import Target
 from osupdate_kit.servers.events import read_event
+from osupdate_kit.service.declaring import Declarer
 from tests.contract.declaring import DeclaredDevice, Declaring, enforcement, put_into
 from tests.contract.subjects import fresh
 
+WHEN = datetime(2027, 1, 8, 19)
 Q, R, N = Outcome.QUEUED, Outcome.REFUSED, Outcome.UNTAKEN
 BROKEN = {
     "identifier": "x", "active": True, "valid": "invalid", "server-token": "t",
@@ -93,6 +103,25 @@ def test_what_is_withdrawn_is_given_no_more(declaring: Declaring) -> None:
     assert kit.delete(update).changed
     assert kit.delete(active).changed
     assert not kit.empty("withdrawn", [active, update]).changed
+
+
+def test_what_is_said_once_more_is_so_at_last_whatever_stood_there(declaring: Declaring) -> None:
+    kit, device, key = declaring.adapter(), DeclaredDevice(declaring.subject), DeviceKey("here", "A")
+    words = enforcement_text(
+        7, Policy(), Target(version=OSVersion.parse("26.6")), WHEN, Platform.IPADOS, OSVersion.parse("26.1")
+    )
+    mine, late = set_name_of(words), "said-late"
+    for name in (mine, late):
+        put_into(declaring, kit, name)
+        kit.assign(name, [device.udid])
+    for role, text, left in ((GIVE, words, {mine}), (TAKE, take_back_text(mine), set())):
+        row = OutboxRow(
+            key=key, rollout=7, kind=OutboxKind.ASSIGNMENT, role=role, command=said_again(text, [late, "never"])
+        )
+        for _ in range(2):
+            assert Declarer(kit).carry_out(row, [device.udid]).outcomes == {device.udid: Q}
+            assert kit.sets_of(device.udid).names == left
+        kit.assign(late, [device.udid])
 
 
 def test_a_thousand_devices_are_given_a_set_over_few_connections(declaring: Declaring) -> None:

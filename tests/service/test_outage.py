@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import requests
@@ -12,11 +13,10 @@ from osupdate_kit.kit import Kit
 from osupdate_kit.lab.server import Response
 from osupdate_kit.rehearsal import SERVER, Rehearsal
 from osupdate_kit.rollout.alerts import AlertKind
-from osupdate_kit.rollout.assignments import Assignment, last_word
 from osupdate_kit.servers.ddm import KMFDDM, Declarations
 from osupdate_kit.servers.nanomdm import NanoMDM
 from osupdate_kit.servers.transport import Call, in_process_session
-from tests.service.test_declaring import WORDS, facts_of, given, site, states
+from tests.service.test_declaring import WORDS, given, site, states
 
 KEY = "rehearsal"
 
@@ -59,11 +59,13 @@ class Lines:
 
         return before
 
-    def let_go(self) -> None:
-        """What was underway comes to the server of declarations now."""
+    def let_go(self) -> set[str]:
+        """What was underway comes to the server of declarations now; to which devices."""
+        late = {unquote(call.path.rpartition("/")[2]) for call in self.underway}
         for call in self.underway:
             self.rehearsal.world.server.handle_declarations(call.method, call.path, call.query, call.headers, call.body)
         self.underway.clear()
+        return late
 
     def _door(self, name: str, handle: Callable[..., Response]) -> Callable[..., Response]:
         def answer(*words: Any) -> Response:
@@ -120,9 +122,22 @@ def test_what_was_declared_is_taken_back_though_the_server_is_away_when_the_roll
     assert not kit.status(rollout.id).armed
 
 
-@pytest.mark.parametrize(("keeps", "acts"), [("PUT", ["pause"]), ("DELETE", ["pause", "resume"])])
-def test_a_call_that_comes_hours_late_is_set_right_within_a_day_and_the_devices_told(
-    lines: Lines, keeps: str, acts: list[str]
+def sets(rehearsal: Rehearsal) -> dict[str, frozenset[str]]:
+    """By device, what the server of declarations gives it."""
+    server = rehearsal.kit.declarations[SERVER]
+    return {udid: server.sets_of(udid).names for udid in rehearsal.world.devices}
+
+
+@pytest.mark.parametrize(
+    ("keeps", "acts", "days", "many"),
+    [
+        ("PUT", ["pause"], 0.06, 0),  # what is given too late, and was taken back
+        ("DELETE", ["pause", "resume"], 0.06, 1),  # what is taken back too late, and was given again
+        ("PUT", ["pause", "resume"], 0.6, 1),  # what is given too late, beside another
+    ],
+)
+def test_a_call_that_comes_hours_late_is_set_right_within_a_day_and_the_device_told(
+    lines: Lines, keeps: str, acts: list[str], days: float, many: int
 ) -> None:
     kit, rehearsal = lines.kit, lines.rehearsal
     rollout = kit.start(kit.plan(kit.select(), **WORDS | {"enforce_days": 6, "deadline": "9d"}))
@@ -132,18 +147,18 @@ def test_a_call_that_comes_hours_late_is_set_right_within_a_day_and_the_devices_
         lines.keeps = keeps
         rehearsal.run(0.02)
         lines.keeps = ""
-        rehearsal.run(0.06)
-    right = given(rehearsal)
-    late = len({call.path for call in lines.underway})
-    assert late
-    assert len(right) == (0 if keeps == "PUT" else 8)
-    lines.let_go()
-    assert given(rehearsal) != right
+        rehearsal.run(days)
+    right = sets(rehearsal)
+    assert {len(names) for names in right.values()} == {many}
+    late = lines.let_go()
+    wrong = {udid for udid, names in sets(rehearsal).items() if names != right[udid]}
+    assert wrong
+    assert wrong <= late
     rehearsal.run(1)
-    assert given(rehearsal) == right
-    assert states(rehearsal, rollout) == {"held": 8} if keeps == "PUT" else {"scheduled": 8}
-    words = [(facts.told, *(last_word(facts.assignments) or (0, Assignment(0)))) for facts in facts_of(rehearsal)]
-    again = [told.outbox > number for told, number, word in words if word.again]
-    assert len(again) >= late
-    assert all(again)
+    assert sets(rehearsal) == right
+    assert states(rehearsal, rollout) == {"downloaded" if many else "held": 8}
+    title = "Assigned the declaration" if many else "Declaration taken back"
+    for udid in wrong:
+        story = list(rollout.story(udid)["what"])
+        assert "Told of its declarations" in story[story.index(f"{title}, once more") :]
     assert not kit.verify()
