@@ -171,6 +171,11 @@ def test_what_the_last_word_was_is_said_once_more_when_a_call_without_answer_may
     assert said_again(newer, LATE + 5) == (SayAgain(12, (SET,)),)
 
 
+def test_what_two_have_begun_to_take_back_is_still_what_was_given() -> None:
+    taking = [assignment(EventKind.SENDING, number, TAKE) for number in (7, 9)]
+    assert held(folded(*settled(5), *taking).assignments) == held(folded(*settled(5)).assignments)
+
+
 @pytest.mark.parametrize("role", [GIVE, TAKE])
 def test_what_is_said_once_more_changes_nothing_but_that_the_device_is_told(role: int) -> None:
     before = [*settled(5, given_up=True), told(6), *(settled(9, TAKE) if role == TAKE else ()), told(10)]
