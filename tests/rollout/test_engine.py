@@ -597,6 +597,7 @@ def test_what_is_taken_back_is_asked_again_too() -> None:
     assert may_send_assignment(s.after(s.given(5), taking), s.DECLARED, 9, STOPPED)
     assert may_send_assignment(s.after(s.given(5, rollout=2), taking), s.DECLARED, 9, WANTED)  # another rollout's
     assert may_send_assignment(s.after(s.given(5, set="t"), taking), s.DECLARED, 9, WANTED)
+    assert may_send_assignment(s.after(s.given(5, rollout=2), s.taken(7), taking), s.DECLARED, 9, WANTED)
     again = s.after(s.given(4, rollout=2), s.given(5), taking)
     assert not may_send_assignment(again, s.DECLARED, 9, WANTED)  # the newest that gave it tells whose it is
     again = s.after(s.given(4), s.given(5, rollout=2), taking)
