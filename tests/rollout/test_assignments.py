@@ -90,7 +90,7 @@ def asks_to_synchronise(facts: Facts, gate: Gate = OPEN) -> bool:
 @given(st.data())
 def test_order_and_repeats_cannot_matter(data: st.DataObject) -> None:
     events = [
-        *GIVEN, *TAKEN, told(6), told(7, "failed"), told(10),
+        *GIVEN, *TAKEN, told(6), told(7, "failed"), told(10), *settled(12, given_up=True), *settled(15, again=True),
         report(20, ("state", "downloading"), progress=6_200),
         report(21, ("state", "failed"), ("failure", "1: space"), failures=1, failure=["failed", "space"]),
         report(21, ("state", "none"), invalid=True, failure=["invalid", "why"]),
