@@ -81,7 +81,7 @@ def last_word(assignments: Assignments) -> tuple[int, Assignment] | None:
 
 def newest(assignments: Assignments) -> tuple[int, Assignment] | None:
     """The one that decides what the server holds: rows of one device are sent in their order."""
-    return max(((n, one) for n, one in assignments.items() if one.counts and not one.again), default=None)
+    return last_word({n: one for n, one in assignments.items() if not one.again})
 
 
 def held(assignments: Assignments) -> tuple[int, Assignment] | None:
@@ -105,9 +105,9 @@ def of_rollout(assignments: Assignments, rollout: int) -> Iterator[tuple[int, As
 
 def say_again_at(assignments: Assignments) -> int:
     """When the last word has to be said once more, because a call that was given up may have come since; 0: never."""
-    last = last_word(assignments)
     given_up = [one.done_at for one in assignments.values() if one.given_up]
-    if last is None or last[1].box != Box.QUEUED or not given_up:
+    last = last_word(assignments) if given_up else None
+    if last is None or last[1].box != Box.QUEUED:
         return 0
     refused = [one.refused_at for one in assignments.values() if one.again]
     at = max(given_up + refused) + LATE

@@ -150,10 +150,11 @@ def said_again(command: str, besides: Iterable[str]) -> str:
     return _json(json.loads(command) | {"Besides": sorted(besides)})
 
 
-def besides_of(command: str) -> list[str] | None:
+@lru_cache(maxsize=1024)
+def besides_of(command: str) -> tuple[str, ...] | None:
     """The sets to be taken back with what is said once more; None: it is said for the first time."""
-    found: list[str] | None = json.loads(command).get("Besides")
-    return found
+    found = json.loads(command).get("Besides")
+    return None if found is None else tuple(found)
 
 
 def _json(words: Mapping[str, Any]) -> str:

@@ -173,13 +173,15 @@ def next_assignment(facts: Facts, course: Course, gate: Gate, now: int) -> Assig
     last = assigned.last_word(facts.assignments)
     if last and last[1].box in (Box.INTENDED, Box.SENDING):
         return None  # the sender has it, and asks again
-    there, may_give = assigned.held(facts.assignments), may_assign(facts, course, gate)
+    there = assigned.held(facts.assignments)
     if there and not (there[1].rollout == course.rollout and wants_declaration(facts, course, gate)):
         return Assign(TAKE, there[1].set_name)
-    if may_give and not there:
+    if not there and may_assign(facts, course, gate):
         return Assign(GIVE)
-    if not last or not 0 < assigned.say_again_at(facts.assignments) <= now or (there and not may_give):
+    if not last or not 0 < assigned.say_again_at(facts.assignments) <= now:
         return None
+    if there and not may_assign(facts, course, gate):
+        return None  # what gives waits for its hour
     sets = {one.set_name for one in facts.assignments.values() if one.given_up}
     return SayAgain(last[0], tuple(sorted(sets - {last[1].set_name})))
 
@@ -201,11 +203,10 @@ def may_send_assignment(facts: Facts, course: Course, outbox: int, gate: Gate) -
     return not (mine and wants_declaration(facts, course, gate))
 
 
-def _give_again_at(facts: Facts, course: Course, assign: Assign | SayAgain, cadences: Cadences) -> int:
+def _give_again_at(facts: Facts, course: Course, cadences: Cadences) -> int:
     """What the server has refused is given once more after a pause; what is to be taken back is taken back now."""
     since = facts.retried.get(course.rollout, 0)
-    gives = isinstance(assign, Assign) and assign.role == GIVE
-    mine = assigned.of_rollout(facts.assignments, course.rollout) if gives else ()
+    mine = assigned.of_rollout(facts.assignments, course.rollout)
     refused_at = max((one.refused_at for number, one in mine if number > since), default=0)
     return refused_at + int(cadences.retry_backoff_minutes * MINUTE) if refused_at else 0
 
@@ -238,7 +239,7 @@ def next_steps(facts: Facts, course: Course, gate: Gate, now: int, cadences: Cad
     say_again_at = 0
     if course.can_declare or facts.assignments:
         assign, say_again_at = next_assignment(facts, course, gate, now), assigned.say_again_at(facts.assignments)
-        if assign and (again_at := _give_again_at(facts, course, assign, cadences)) > now:
+        if assign == Assign(GIVE) and (again_at := _give_again_at(facts, course, cadences)) > now:
             later.append(again_at)
         elif assign:
             acts.append(assign)

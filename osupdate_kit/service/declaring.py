@@ -5,7 +5,6 @@ to the sender.
 """
 
 import time
-from collections import ChainMap
 from collections.abc import Callable, Sequence
 
 from osupdate_kit.rollout.assignments import TAKE
@@ -31,11 +30,12 @@ class Declarer:
             answers.append(answer := self._server.withdraw(name, ids))
             ids = [one for one in ids if answer.outcomes[one] is Outcome.QUEUED]
         answers.append(self._say(row, ids))
-        return EnqueueAnswer(
-            outcomes=ChainMap(*(dict(answer.outcomes) for answer in reversed(answers))),
-            reasons=ChainMap(*(dict(answer.reasons) for answer in reversed(answers))),
-            server_at=max(answer.server_at for answer in answers),
-        )
+        outcomes: dict[str, Outcome] = {}
+        reasons: dict[str, str] = {}
+        for answer in answers:  # the last word on a device counts
+            outcomes |= answer.outcomes
+            reasons |= answer.reasons
+        return EnqueueAnswer(outcomes=outcomes, reasons=reasons, server_at=max(answer.server_at for answer in answers))
 
     def _say(self, row: OutboxRow, ids: Sequence[str]) -> EnqueueAnswer:
         if row.role == TAKE:

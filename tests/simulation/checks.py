@@ -106,16 +106,16 @@ class Checks:
         if noun != "enrollment-sets" or call.method == "GET":
             return
         udid, name = unquote(udid), call.query["set"]
-        role = 1 if call.method == "PUT" else 2
+        gives = call.method == "PUT"
         sql = (
             "SELECT rollout FROM outbox WHERE server = :server AND enrollment_id = :udid AND kind = 'assignment' "
             "AND status = 'sending' AND command LIKE :name"
         )
-        sql += " AND role = 1" if role == 1 else ' AND (role = 2 OR command LIKE \'%"Besides":["%\')'
-        rows = self._rows(sql, server=server, udid=udid, role=role, name=f'%"{name}"%')
+        sql += " AND role = 1" if gives else ' AND (role = 2 OR command LIKE \'%"Besides":["%\')'
+        rows = self._rows(sql, server=server, udid=udid, name=f'%"{name}"%')
         if not rows:
             raise Broken("I4", f"{call.method} of set {name} for {udid} is on the wire and not in the store")
-        if role == 1:
+        if gives:
             self._may_be_declared(server, udid, rows[-1][0], f"set {name} is given to {udid} of rollout {rows[-1][0]}")
 
     def _may_be_declared(self, server: str, udid: str, rollout: int, told: str) -> None:

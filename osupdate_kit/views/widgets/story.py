@@ -187,9 +187,10 @@ def _own(kind: EventKind, words: Any) -> tuple[str, str, bool]:
     else:
         known = {"push": _PUSHES, "step": _STEPS, "query": _QUERIES}.get(words.get("of", ""), {})
     title, detail, minor = known.get(kind, (kind.value.replace("_", " ").capitalize(), "", True))
-    if words.get("again"):
-        title += ", once more"
-        detail = "lest a call that had no answer has come late"
+    if words.get("again") and kind is EventKind.WITHDRAWN:
+        title, detail = "Not said once more", "what was said before stands"
+    elif words.get("again"):
+        title, detail = f"{title}, once more", "lest a call that had no answer has come late"
     at = words.get("enforce_at", 0)
     values = {
         "action": words.get("action", ""),
