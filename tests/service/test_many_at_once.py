@@ -4,13 +4,14 @@ By hand for longer: `TOGETHER_SECONDS=60`.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,10 +122,11 @@ class Company:
     def said(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in self._logs)
 
-    def await_words(self, words: str) -> None:
-        until = time.monotonic() + 60
-        while words not in self.said():
-            assert time.monotonic() < until, self.said()[-2000:]
+    def until(self, holds: Callable[[], object]) -> None:
+        """Wait until this holds; fails with what everybody has said."""
+        ends = time.monotonic() + 60
+        while not holds():
+            assert time.monotonic() < ends, self.said()[-2000:]
             time.sleep(0.05)
 
     def end(self) -> None:
@@ -147,6 +149,13 @@ def company(folder: Path) -> Iterator[Company]:
         made.end()
 
 
+def at_work(kit: Kit) -> set[str]:
+    """The notebooks that have held devices by now, each by its reason."""
+    with kit.ledger.read() as tx:
+        told = [line.detail for line in tx.audits() if line.what == "hold"]
+    return {found[0] for detail in told if (found := re.search(r"notebook \d", detail))}
+
+
 def test_everybody_works_on_one_store_and_no_lock_reaches_a_person(url: str, tmp_path: Path) -> None:
     command = ("-m", "osupdate_kit.cli")
     with lab(tmp_path, url) as (settings_file, _), company(tmp_path) as people:
@@ -154,9 +163,9 @@ def test_everybody_works_on_one_store_and_no_lock_reaches_a_person(url: str, tmp
         kit.sync(str(tmp_path / "fleet.csv"), SERVER)
         kit.start(kit.plan(kit.select(), target="26.6.1", allow_major=True))
         first = people.start(*command, "serve")
-        people.await_words("Working")
+        people.until(lambda: "Working" in people.said())
         people.start(*command, "serve")
-        people.await_words("standing by")
+        people.until(lambda: "standing by" in people.said())
         notebooks = [people.start("-c", NOTEBOOK, str(SECONDS), str(number)) for number in range(3)]
         statuses: Counter[int] = Counter()
         stop = threading.Event()
@@ -168,7 +177,7 @@ def test_everybody_works_on_one_store_and_no_lock_reaches_a_person(url: str, tmp
 
         shell = threading.Thread(target=terminal)
         shell.start()
-        time.sleep(SECONDS / 2)
+        people.until(lambda: statuses and at_work(kit) == {f"notebook {number}" for number in range(3)})
         first.send_signal(signal.SIGKILL)  # the stand-by goes on
         ended = [notebook.wait(SECONDS + 120) for notebook in notebooks]
         stop.set()
