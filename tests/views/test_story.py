@@ -143,3 +143,15 @@ def test_times_are_shown_in_utc_and_where_the_device_is() -> None:
     one = told(*A_DOWNLOAD)
     lines = told_section(one, story(one))["lines"]
     assert (lines[1]["at"], lines[1]["local"]) == ("24 Nov 08:01", "Tue 24 Nov 17:01")
+
+
+def test_what_is_said_once_more_says_why_and_where_it_was_not_says_so() -> None:
+    words = {"of": "assignment", "role": 2, "set": "s", "enforce_at": 0, "again": True}
+    kinds = (EventKind.INTENDED, EventKind.WITHDRAWN, EventKind.SENDING, EventKind.QUEUED)
+    lines = story(told(*(event(number, kind, words) for number, kind in enumerate(kinds, 1)))).lines[1:]
+    assert [(line.title, line.detail) for line in lines] == [
+        ("Decided: take the declaration back, once more", "lest a call that had no answer has come late"),
+        ("Not said once more", "what was said before stands"),
+        ("End of the declaration on its way, once more", "lest a call that had no answer has come late"),
+        ("Declaration taken back, once more", "lest a call that had no answer has come late"),
+    ]
